@@ -1,0 +1,100 @@
+/*
+ * SPDX-License-Identifier: MIT
+ *
+ * alloc.c - the allocator, and a small cache of blocks of up to 64 bytes for
+ * structs that travel as values and for copied arguments.
+ *
+ * A block is plain memory of the allocator at any time, cached or not: it may
+ * be freed in another thread than it was made in, and outlive its loop.  That
+ * is why the blocks do not come from the slabs.
+ */
+#include "alloc.h"
+
+#include <stdlib.h>
+
+#define BLOCK_SIZE 64
+#define BLOCK_COUNT_MAX 1024
+
+/* Caching would hide a use after free from those who look for it. */
+#if defined(AVOW_DEBUG) || defined(__SANITIZE_ADDRESS__)
+#define BLOCK_CACHE 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define BLOCK_CACHE 0
+#endif
+#endif
+#ifndef BLOCK_CACHE
+#define BLOCK_CACHE 1
+#endif
+
+__thread struct avow__thread avow__thread
+	__attribute__((tls_model("initial-exec")));
+
+static void *alloc_aligned_default(size_t alignment, size_t size)
+{
+	void *ptr = NULL;
+	return posix_memalign(&ptr, alignment, size) == 0 ? ptr : NULL;
+}
+
+static const avow_allocator alloc_default = {
+	malloc,
+	alloc_aligned_default,
+	free,
+};
+static avow_allocator alloc_used = { malloc, alloc_aligned_default, free };
+
+void avow_set_allocator(const avow_allocator *allocator)
+{
+	alloc_used = allocator ? *allocator : alloc_default;
+}
+
+void *avow__alloc(size_t size)
+{
+	return alloc_used.alloc(size);
+}
+
+void *avow__alloc_aligned(size_t alignment, size_t size)
+{
+	return alloc_used.aligned(alignment, size);
+}
+
+void avow__free(void *ptr)
+{
+	alloc_used.free(ptr);
+}
+
+void *avow_block_alloc_(size_t size)
+{
+	avow_loop *loop = avow__home();
+	if (size > BLOCK_SIZE)
+		return avow__alloc(size);
+	if (!loop || !loop->blocks)
+		return avow__alloc(BLOCK_SIZE);
+	void **block = loop->blocks;
+	loop->blocks = *block;
+	loop->block_count--;
+	return block;
+}
+
+void avow_block_free_(void *block, size_t size)
+{
+	avow_loop *loop = avow__home();
+	if (!BLOCK_CACHE || size > BLOCK_SIZE || !loop ||
+	    loop->block_count == BLOCK_COUNT_MAX) {
+		avow__free(block);
+		return;
+	}
+	*(void **)block = loop->blocks;
+	loop->blocks = block;
+	loop->block_count++;
+}
+
+void avow__blocks_trim(avow_loop *loop)
+{
+	while (loop->blocks) {
+		void **block = loop->blocks;
+		loop->blocks = *block;
+		avow__free(block);
+	}
+	loop->block_count = 0;
+}

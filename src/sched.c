@@ -1,0 +1,190 @@
+/*
+ * SPDX-License-Identifier: MIT
+ *
+ * sched.c - draining the job queue, the budget, and avow_post().
+ *
+ * One drain is one callback of the event loop.  Between two jobs no code of
+ * the program is on the stack at this depth, so that is where promises are
+ * reaped.  A handler may run the event loop again: that one drains too, deeper,
+ * so the driver is woken before a handler runs while jobs are waiting.
+ */
+#include "sched.h"
+
+#include "report.h"
+#include "slab.h"
+
+#include <time.h>
+
+/* The clock is first read after so many jobs, and then at doubling distances
+ * up to CLOCK_JOBS_MAX: short drains pay nothing, and a drain of slow handlers
+ * overruns its budget by its own length at most. */
+#define CLOCK_JOBS_MIN 8
+#define CLOCK_JOBS_MAX 256
+
+static uint64_t sched_now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void avow__depth_set(avow_loop *loop, unsigned depth)
+{
+	loop->depth = depth;
+	if (depth == DEPTH_BASE) {
+		avow__slabs_show(loop);
+		loop->birth = (uint32_t)DEPTH_BASE << DEPTH_SHIFT;
+	} else {
+		avow__slabs_hide(loop);
+	}
+}
+
+static void sched_tell_memory(avow_loop *loop)
+{
+	const avow_report report = { .kind = AVOW_REPORT_MEMORY };
+	loop->must_tell_memory = false;
+	avow__report(loop, &report);
+}
+
+/* What one drain may still do. */
+struct sched_budget {
+	size_t jobs;
+	size_t until_clock, clock_step;
+	uint64_t start_ns;
+};
+
+/* Called when until_clock is down to 0: is the time used up? */
+static bool sched_is_late(const avow_loop *loop, struct sched_budget *budget)
+{
+	const uint64_t now = sched_now_ns();
+	if (!budget->start_ns)
+		budget->start_ns = now;
+	budget->until_clock = budget->clock_step;
+	if (budget->clock_step < CLOCK_JOBS_MAX)
+		budget->clock_step *= 2;
+	return now - budget->start_ns > loop->budget_ns;
+}
+
+/* Run jobs within the budget; true when some remain. */
+static bool sched_jobs(avow_loop *loop, unsigned depth)
+{
+	struct sched_budget budget = { .jobs = loop->budget_jobs,
+				       .until_clock = CLOCK_JOBS_MIN,
+				       .clock_step = CLOCK_JOBS_MIN };
+	bool is_left = false;
+	while (loop->jobs) {
+		if (UNLIKELY(budget.jobs == 0) ||
+		    (UNLIKELY(budget.until_clock == 0) &&
+		     sched_is_late(loop, &budget))) {
+			is_left = true;
+			break;
+		}
+		budget.jobs--;
+		budget.until_clock--;
+		avow_promise *job = avow__ring_pop(&loop->jobs);
+		if (loop->jobs)
+			avow__wake(loop); /* a nested loop must find them */
+		loop->tick++;
+		avow__run(loop, job);
+		/* Nested drains leave their depth behind. */
+		if (UNLIKELY(loop->is_nested))
+			avow__depth_set(loop, depth);
+		if (loop->parked_top >= depth)
+			avow__reap(loop, depth);
+		if (UNLIKELY(loop->is_closing))
+			break;
+	}
+	loop->jobs_run += loop->budget_jobs - budget.jobs;
+	return is_left;
+}
+
+/* Parked for a frame further out?  Bounded by the depth. */
+static bool sched_is_left_below(const avow_loop *loop, unsigned depth)
+{
+	for (unsigned i = DEPTH_BASE; i < depth && i <= DEPTH_MAX; i++) {
+		if (loop->parked[i])
+			return true;
+	}
+	return false;
+}
+
+void avow__drain(avow_loop *loop, unsigned depth)
+{
+	struct avow__thread *thread = &avow__thread;
+	avow_loop *const current = thread->current;
+	avow_promise *const running = loop->running;
+	const unsigned outer_depth = loop->depth;
+	const bool was_draining = loop->is_draining;
+
+	if (UNLIKELY(loop->is_handed_over))
+		return; /* a feed from before that; the turn will come */
+	loop->is_fed = false;
+	if (UNLIKELY(loop->is_closing))
+		return;
+	CHECK(loop->thread == avow__self(), NULL,
+	      "loop run in another thread than its own (avow_loop_adopt)");
+	avow__enter(loop);
+	avow__depth_set(loop, depth);
+	thread->current = loop;
+	thread->home = loop->seat;
+	loop->running = NULL;
+	loop->is_draining = true;
+	loop->tick++;
+
+	if (UNLIKELY(loop->must_tell_memory))
+		sched_tell_memory(loop);
+	if (loop->parked_top >= depth)
+		avow__reap(loop, depth);
+	if (sched_jobs(loop, depth)) {
+		/* Nothing is fed until that turn: a busy loop would else drain
+		 * once for each of its callbacks. */
+		loop->is_handed_over = true;
+		loop->is_fed = true;
+		loop->driver->turn(loop);
+	}
+
+	if (UNLIKELY(depth > DEPTH_BASE) && sched_is_left_below(loop, depth))
+		loop->driver->look_again(loop);
+
+	loop->is_draining = was_draining;
+	loop->running = running;
+	loop->depth = outer_depth;
+	thread->current = current;
+	avow__leave(loop);
+}
+
+void avow__turn(avow_loop *loop, unsigned depth)
+{
+	loop->is_handed_over = false;
+	if (loop->immediates) {
+		avow_promise *const tail = loop->immediates;
+		loop->immediates = NULL;
+		avow__ring_splice(&loop->jobs, tail, false);
+	}
+	avow__drain(loop, depth);
+}
+
+bool avow_post(avow_loop *loop, avow_job_fn *fn, void *arg)
+{
+	CHECK(loop, NULL, "avow_post() with a NULL loop");
+	CHECK(loop->thread == avow__self(), NULL,
+	      "avow_post() from another thread than the loop's");
+	avow_promise *job = loop->is_closing ? NULL : avow__node_alloc(loop);
+	if (!job)
+		return false;
+	job->word = loop->birth | POST;
+	job->uses = 0;
+	job->job = fn;
+	job->arg = arg;
+	job->place = NULL;
+	avow__job_append(loop, job);
+	return true;
+}
+
+void avow_loop_budget(avow_loop *loop, size_t jobs, double seconds)
+{
+	if (jobs)
+		loop->budget_jobs = jobs;
+	if (seconds > 0 && seconds < 1e9)
+		loop->budget_ns = (uint64_t)(seconds * 1e9);
+}

@@ -1,0 +1,123 @@
+/*
+ * SPDX-License-Identifier: MIT
+ *
+ * sched.h - the job queue: rings of nodes, and draining them within a budget.
+ *
+ * The scheduler knows nodes as things with `next` and `back`.  What a job does
+ * is the business of the layer above, which supplies avow__run().
+ */
+#ifndef AVOW_SRC_SCHED_H
+#define AVOW_SRC_SCHED_H
+
+#include "loop.h"
+
+/* A ring is known by its last node, NULL when empty; tail->next is its first.
+ * Doubly linked, so that a cancelled node leaves in O(1). */
+static inline void avow__ring_append(avow_promise **ring, avow_promise *p)
+{
+	avow_promise *tail = *ring;
+	if (!tail) {
+		p->next = p->back = p;
+	} else {
+		avow_promise *head = tail->next;
+		p->next = head;
+		p->back = tail;
+		tail->next = p;
+		head->back = p;
+	}
+	*ring = p;
+}
+
+/* All of the ring with last node `other_tail` joins, in front or behind. */
+static inline void avow__ring_splice(avow_promise **ring,
+				     avow_promise *other_tail, bool in_front)
+{
+	avow_promise *tail = *ring;
+	if (!tail) {
+		*ring = other_tail;
+		return;
+	}
+	avow_promise *head = tail->next, *other_head = other_tail->next;
+	tail->next = other_head;
+	other_head->back = tail;
+	other_tail->next = head;
+	head->back = other_tail;
+	if (!in_front)
+		*ring = other_tail;
+}
+
+static inline void avow__ring_unlink(avow_promise **ring, avow_promise *p)
+{
+	avow_promise *back = p->back, *next = p->next;
+	if (back == p) {
+		*ring = NULL;
+		return;
+	}
+	back->next = next;
+	next->back = back;
+	if (*ring == p)
+		*ring = back;
+}
+
+/* The same for one of the two rings of the loop, whichever it is in. */
+static inline void avow__queue_unlink(avow_loop *loop, avow_promise *p)
+{
+	avow__ring_unlink(loop->immediates == p ? &loop->immediates :
+						  &loop->jobs, p);
+}
+
+/* Take the first; the ring must not be empty. */
+static inline avow_promise *avow__ring_pop(avow_promise **ring)
+{
+	avow_promise *tail = *ring, *head = tail->next;
+	if (head == tail) {
+		*ring = NULL;
+	} else {
+		avow_promise *next = head->next;
+		tail->next = next;
+		next->back = tail;
+	}
+	return head;
+}
+
+static inline void avow__job_append(avow_loop *loop, avow_promise *p)
+{
+	avow__ring_append(&loop->jobs, p);
+	avow__wake(loop);
+}
+
+/* Supplied by the layer above: do one job, which has left the queue. */
+void avow__run(avow_loop *loop, avow_promise *job);
+/* Supplied by the layer above: reap what is parked at `depth` and deeper. */
+void avow__reap(avow_loop *loop, unsigned depth);
+/* Supplied by the layer above: the loop was freed and nothing runs now. */
+void avow__loop_finish(avow_loop *loop);
+
+/*
+ * Run jobs, as the callback of an event loop at `depth`, until there are none
+ * or the budget is used up; then the driver is asked for a turn.
+ */
+void avow__drain(avow_loop *loop, unsigned depth);
+/* The next iteration of the event loop has come. */
+void avow__turn(avow_loop *loop, unsigned depth);
+
+/*
+ * Every frame of ours that calls the program and touches the loop afterwards
+ * stands between these two.  The last to leave finishes a freed loop, so
+ * nothing may touch the loop after avow__leave().
+ */
+static inline void avow__enter(avow_loop *loop)
+{
+	loop->busy++;
+}
+static inline void avow__leave(avow_loop *loop)
+{
+	if (--loop->busy == 0 && UNLIKELY(loop->is_closing) &&
+	    !loop->is_finishing)
+		avow__loop_finish(loop);
+}
+
+/* The program's handles at this depth are none: also after a nested drain. */
+void avow__depth_set(avow_loop *loop, unsigned depth);
+
+#endif

@@ -1,0 +1,344 @@
+/*
+ * SPDX-License-Identifier: MIT
+ *
+ * value.c - the values of the library's own types, reading and dropping them.
+ * Errors stand in error.c.
+ */
+#include "value.h"
+
+#include "alloc.h"
+#include "debug.h"
+#include "promise.h"
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ------------------------------------------------------------ Containers */
+
+/*
+ * Lists may hold lists to any depth.  The drop of a container inside the drop
+ * of another only queues it; the outermost works the queue off.
+ */
+void avow__container_drop(void *ptr)
+{
+	struct avow__container *container = ptr;
+	if (__atomic_sub_fetch(&container->uses, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	container->next = avow__thread.dropping;
+	avow__thread.dropping = container;
+	if (avow__thread.is_dropping)
+		return;
+	avow__thread.is_dropping = true;
+	while (avow__thread.dropping) {
+		container = avow__thread.dropping;
+		avow__thread.dropping = container->next;
+		container->end(container);
+	}
+	avow__thread.is_dropping = false;
+}
+
+avow_value avow__container_copy(avow_value value)
+{
+	struct avow__container *container = value.as.ptr;
+	__atomic_add_fetch(&container->uses, 1, __ATOMIC_RELAXED);
+	return value;
+}
+
+/* ----------------------------------------------------------------- Types */
+
+static void value_describe_bool(avow_value value, char *text, size_t size)
+{
+	snprintf(text, size, "%s", value.as.b ? "true" : "false");
+}
+
+static void value_describe_int(avow_value value, char *text, size_t size)
+{
+	snprintf(text, size, "%" PRId64, value.as.i64);
+}
+
+static void value_describe_double(avow_value value, char *text, size_t size)
+{
+	snprintf(text, size, "%g", value.as.f64);
+}
+
+static void value_describe_list(avow_value value, char *text, size_t size)
+{
+	snprintf(text, size, "a list of %zu", avow_list_count(value));
+}
+
+/* A string is preceded by its size, and followed by a NUL. */
+struct value_text {
+	size_t size;
+	char text[];
+};
+
+static struct value_text *value_text_of(void *ptr)
+{
+	return (struct value_text *)(void *)((char *)ptr -
+					     offsetof(struct value_text, text));
+}
+
+static void value_drop_str(void *ptr)
+{
+	avow__free(value_text_of(ptr));
+}
+
+static avow_value value_copy_str(avow_value value)
+{
+	return avow_bytes(value.as.ptr, value_text_of(value.as.ptr)->size);
+}
+
+static void value_describe_str(avow_value value, char *text, size_t size)
+{
+	snprintf(text, size, "%s", (const char *)value.as.ptr);
+}
+
+const avow_type avow_bool_type = { .name = "bool",
+				   .describe = value_describe_bool };
+const avow_type avow_int_type = { .name = "int",
+				  .describe = value_describe_int };
+const avow_type avow_double_type = { .name = "double",
+				     .describe = value_describe_double };
+const avow_type avow_ptr_type = { .name = "pointer" };
+const avow_type avow_promise_type = { .name = "promise" };
+const avow_type avow_str_type = { .name = "string",
+				  .drop = value_drop_str,
+				  .copy = value_copy_str,
+				  .describe = value_describe_str };
+const avow_type avow_list_type = { .name = "list",
+				   .drop = avow__container_drop,
+				   .copy = avow__container_copy,
+				   .describe = value_describe_list };
+
+/* ---------------------------------------------------------- Constructors */
+
+avow_value avow_none(void)
+{
+	return avow__none;
+}
+
+avow_value avow_bool(bool b)
+{
+	avow_value value = { { NULL }, &avow_bool_type };
+	value.as.i64 = b;
+	return value;
+}
+
+avow_value avow_int(int64_t i)
+{
+	avow_value value = { { NULL }, &avow_int_type };
+	value.as.i64 = i;
+	return value;
+}
+
+avow_value avow_double(double d)
+{
+	avow_value value = { { NULL }, &avow_double_type };
+	value.as.f64 = d;
+	return value;
+}
+
+avow_value avow_own(void *ptr, const avow_type *type)
+{
+	avow_value value = { { NULL }, type };
+	value.as.i64 = 0; /* all eight bytes, where a pointer has four */
+	value.as.ptr = ptr;
+	return value;
+}
+
+avow_value avow_ptr(void *ptr)
+{
+	return avow_own(ptr, &avow_ptr_type);
+}
+
+avow_value avow_bytes(const void *bytes, size_t size)
+{
+	struct value_text *copy = NULL;
+	if (size < SIZE_MAX - sizeof(*copy) - 1)
+		copy = avow__alloc(sizeof(*copy) + size + 1);
+	if (!copy)
+		return avow_errno(12 /* ENOMEM */);
+	copy->size = size;
+	if (size)
+		memcpy(copy->text, bytes, size);
+	copy->text[size] = '\0';
+	return avow_own(copy->text, &avow_str_type);
+}
+
+avow_value avow_str(const char *text)
+{
+	return text ? avow_bytes(text, strlen(text)) : avow__none;
+}
+
+static void value_end_list(struct avow__container *container)
+{
+	struct avow__list *list = (struct avow__list *)container;
+	for (size_t i = 0; i < list->count; i++)
+		avow__value_drop(list->items[i]);
+	avow__free(list);
+}
+
+avow_value avow_list(const avow_value *values, size_t count)
+{
+	struct avow__list *list = NULL;
+	if (count < (SIZE_MAX - sizeof(*list)) / sizeof(*values))
+		list = avow__alloc(sizeof(*list) + count * sizeof(*values));
+	if (!list) {
+		for (size_t i = 0; i < count; i++)
+			avow__value_drop(values[i]);
+		return avow_errno(12 /* ENOMEM */);
+	}
+	list->head = (struct avow__container){ .uses = 1,
+					       .end = value_end_list };
+	list->count = count;
+	if (count)
+		memcpy(list->items, values, count * sizeof(*values));
+	return avow_own(list, &avow_list_type);
+}
+
+/* --------------------------------------------------------------- Reading */
+
+static const char *value_type_name(const avow_type *type)
+{
+	return type ? type->name : "none";
+}
+
+void avow_expect_(avow_value value, const avow_type *type)
+{
+	if (LIKELY(value.type == type))
+		return;
+	/* The place of the handler that reads, where there is one. */
+	const avow_loop *loop = avow__thread.current;
+	const avow_promise *p = loop ? loop->running : NULL;
+	avow__misuse(p ? p->place : NULL, "a value of type %s read as %s",
+		     value_type_name(value.type), value_type_name(type));
+}
+
+bool avow_is(avow_value value, const avow_type *type)
+{
+	return value.type == type;
+}
+
+bool avow_is_none(avow_value value)
+{
+	return !value.type;
+}
+
+bool avow_bool_get(avow_value value)
+{
+	avow_expect_(value, &avow_bool_type);
+	return value.as.b;
+}
+
+int64_t avow_int_get(avow_value value)
+{
+	avow_expect_(value, &avow_int_type);
+	return value.as.i64;
+}
+
+double avow_double_get(avow_value value)
+{
+	avow_expect_(value, &avow_double_type);
+	return value.as.f64;
+}
+
+void *avow_get(avow_value value, const avow_type *type)
+{
+	avow_expect_(value, type);
+	return value.as.ptr;
+}
+
+void *avow_ptr_get(avow_value value)
+{
+	return avow_get(value, &avow_ptr_type);
+}
+
+const char *avow_str_get(avow_value value)
+{
+	return avow_get(value, &avow_str_type);
+}
+
+size_t avow_str_size(avow_value value)
+{
+	return value_text_of(avow_get(value, &avow_str_type))->size;
+}
+
+size_t avow_list_count(avow_value list)
+{
+	const struct avow__list *items = avow_get(list, &avow_list_type);
+	return items->count;
+}
+
+avow_value avow_list_at(avow_value list, size_t index)
+{
+	const struct avow__list *items = avow_get(list, &avow_list_type);
+	CHECK(index < items->count, NULL, "item %zu of a list of %zu", index,
+	      items->count);
+	/* avow_take() finds the item by this. */
+	avow__thread.listed = items;
+	avow__thread.listed_index = index;
+	avow__lend(items->items[index]);
+	return items->items[index];
+}
+
+/* ------------------------------------------------------ Copy, take, drop */
+
+void avow_drop(avow_value value)
+{
+	avow__value_drop(value);
+}
+
+avow_value avow_copy(avow_value value)
+{
+	if (!value.type || !value.type->drop || !value.as.ptr)
+		return value;
+	if (!value.type->copy)
+		return avow_error_at(NULL, &avow_core_domain,
+				     AVOW_ENOTCOPYABLE,
+				     "a value of type %s cannot be copied",
+				     value.type->name);
+	return value.type->copy(value);
+}
+
+/* The promise whose value only the running handler can still read, or NULL. */
+static avow_promise *value_sole_source(const avow_loop *loop)
+{
+	const avow_promise *p = loop ? loop->running : NULL;
+	if (!p)
+		return NULL;
+	avow_promise *source = p->source, *owner = avow__owner(source);
+	/* A slot, or a handle got further out, may lead somebody else to it. */
+	if (source->uses != 1 || owner->uses != 1 ||
+	    (source->word | owner->word) & (EXTRA | IMMORTAL) ||
+	    avow__depth_of(source) < loop->depth ||
+	    avow__depth_of(owner) < loop->depth)
+		return NULL;
+	return owner;
+}
+
+avow_value avow_take(avow_value value)
+{
+	if (!value.type || !value.type->drop || !value.as.ptr)
+		return value;
+	avow__unlend(value);
+	avow_promise *owner = value_sole_source(avow__thread.current);
+	if (!owner)
+		return avow_copy(value);
+	if (avow__value_same(value, owner->value)) {
+		owner->value = avow__none;
+		return value;
+	}
+	struct avow__list *list = owner->value.type == &avow_list_type ?
+					  owner->value.as.ptr :
+					  NULL;
+	const size_t index = avow__thread.listed_index;
+	if (list && avow__thread.listed == list && index < list->count &&
+	    __atomic_load_n(&list->head.uses, __ATOMIC_ACQUIRE) == 1 &&
+	    avow__value_same(value, list->items[index])) {
+		list->items[index] = avow__none;
+		return value;
+	}
+	return avow_copy(value);
+}
