@@ -132,13 +132,13 @@ $(B)/test/%: $(B)/test/%.o $(SUPPORT:%=$(B)/test/%.o) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $$(cat $(B)/check) $(LIBS)
 
-# WRAPPER is put before each suite, SECONDS is how long one may take, and
+# WRAPPER is put before each suite, SUITE_SECONDS is how long one may take, and
 # SUITE_ENV is set around all of them.
-SECONDS = 600
+SUITE_SECONDS = 600
 WRAPPER =
 SUITE_ENV =
 suites: $(SUITES:%=$(B)/test/%)
-	@$(SUITE_ENV) test/run-suites.sh -j $(JOBS) -l $(B)/log -s $(SECONDS) \
+	@$(SUITE_ENV) test/run-suites.sh -j $(JOBS) -l $(B)/log -s $(SUITE_SECONDS) \
 		-w '$(WRAPPER)' $^
 
 # The bench prints what the library was compiled with.
@@ -166,7 +166,7 @@ $(B)/docs/%.o: docs/%.c $(B)/libev
 
 $(B)/docs/%: $(B)/docs/%.o $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -o $@ $^ $(LIBS)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LIBS)
 
 $(B)/docs/examples/demo: $(DEMO:%=$(B)/docs/examples/%.o)
 
@@ -198,22 +198,24 @@ CHECKS = check-gcc check-clang check-debug check-asan check-ubsan check-tsan \
 check: ## all of the checks below, one after the other, with their outcome
 	+@.ci/steps '$(MAKE)' $(CHECKS)
 
-# A missing tool skips a check and says so; with STRICT=1 that is a failure.
+# A missing tool skips a check and says so, and is told to .ci/steps as no test
+# at all; with STRICT=1 it is a failure.
 need = for tool in $(1); do command -v $$tool >/dev/null 2>&1 || { \
 	echo "$@: skipped, there is no $$tool (make deps-check installs it)"; \
+	echo '0 0' >> "$${AVOW_TALLY:-/dev/null}"; \
 	exit $(if $(filter 1,$(STRICT)),1,0); }; done;
 # Lines that use it begin with + for -j to reach the other make.
-again = $(MAKE) --no-print-directory WERROR=1
+again = $(MAKE) --no-print-directory
 
 check-gcc: ## the suites with gcc, at -O0 and -O2, warnings are errors
 	+@$(call need,gcc) \
-	$(again) VARIANT=gcc-O0 CC=gcc OPT=-O0 programs suites && \
-	$(again) VARIANT=gcc-O2 CC=gcc OPT=-O2 programs suites
+	$(again) VARIANT=gcc-O0 CC=gcc OPT=-O0 WERROR=1 programs suites && \
+	$(again) VARIANT=gcc-O2 CC=gcc OPT=-O2 WERROR=1 programs suites
 
 check-clang: ## the same with clang
 	+@$(call need,clang) \
-	$(again) VARIANT=clang-O0 CC=clang OPT=-O0 programs suites && \
-	$(again) VARIANT=clang-O2 CC=clang OPT=-O2 programs suites
+	$(again) VARIANT=clang-O0 CC=clang OPT=-O0 WERROR=1 programs suites && \
+	$(again) VARIANT=clang-O2 CC=clang OPT=-O2 WERROR=1 programs suites
 
 check-debug: ## the suites with AVOW_DEBUG=1: invariants at every step
 	+@$(again) VARIANT=debug OPT=-O1 AVOW_DEBUG=1 suites \
@@ -247,7 +249,7 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--errors-for-leak-kinds=definite,indirect
 check-valgrind: ## the suites under valgrind, leaks included
 	+@$(call need,valgrind) \
-	$(again) VARIANT=valgrind OPT=-O1 suites SECONDS=1800 \
+	$(again) VARIANT=valgrind OPT=-O1 suites SUITE_SECONDS=1800 \
 		SUITE_ENV='CK_TIMEOUT_MULTIPLIER=30' \
 		WRAPPER='$(VALGRIND)'
 
@@ -261,7 +263,7 @@ check-symbols: $(LIB) ## every global begins with avow_ and is in docs/symbols.m
 
 check-docs: $(LIB) ## man pages, README and examples say what is true
 	+@$(call need,mandoc) \
-	$(again) VARIANT=docs $(EXAMPLES:%=build/docs/docs/%) && \
+	$(again) VARIANT=docs WERROR=1 $(EXAMPLES:%=build/docs/docs/%) && \
 	test/lint/docs.sh build/docs/docs $(EXAMPLES)
 
 check-install: ## install, build against it with pkg-config, uninstall
@@ -280,12 +282,14 @@ GCOV = gcov
 FLUSH =
 coverage: ## line coverage of src; fails below COVERAGE_MIN percent
 	+@$(call need,gcc $(GCOV)) \
-	rm -rf build/coverage && \
+	rm -rf build/coverage; \
 	$(again) VARIANT=coverage CC=gcc OPT=-O0 suites \
 		EXTRA='--coverage -fprofile-update=atomic' \
 		FLUSH=build/coverage/flush.o \
-		SUITE_ENV='CK_TIMEOUT_MULTIPLIER=10' && \
-	GCOV='$(GCOV)' test/lint/coverage.sh build/coverage $(COVERAGE_MIN)
+		SUITE_ENV='CK_TIMEOUT_MULTIPLIER=10'; \
+	status=$$?; [ -d build/coverage/log ] || exit 1; \
+	GCOV='$(GCOV)' test/lint/coverage.sh build/coverage $(COVERAGE_MIN) && \
+	exit $$status
 
 ifneq ($(FLUSH),)
 $(FLUSH): test/lint/flush.c $(B)/flags

@@ -4,19 +4,20 @@
  * cancel.c - giving up: settle as cancelled, climb to sources that nobody else
  * wants, tell the work.
  *
- * The order matters.  First every promise on the way is taken off its ring and
- * settled; then the hook of the work at the end of the way runs; then what
- * those promises had to drop is dropped, the one nearest to the work first.  A
- * handler may have handed its argument on to that work, so the work stops
- * before the argument goes.  Hooks and drops are the program's code and may do
- * anything: what is on the way is marked RUNNING until its turn has come.
+ * The order matters.  First every promise on the way up is taken off what it
+ * waits for; then all are settled, the one nearest to the work first, as a
+ * rejection would have come down; then the hook of the work runs; then what
+ * those promises had to drop is dropped, in the same order.  A handler may have
+ * handed its argument on to that work, so the work stops before the argument
+ * goes.  Hooks and drops are the program's code and may do anything: what is
+ * on the way is marked RUNNING until its turn has come.
  */
 #include "chain.h"
 
 /* What the way up leaves to be done once all is settled. */
 struct cancel_way {
-	avow_promise *settled;	/* list through `next`, nearest to the work
-				   first */
+	avow_promise *list;	/* through `next`, nearest to the work first */
+	avow_promise *root;	/* whose work is to be told, or NULL */
 	avow_job_fn *hook;
 	void *hook_arg;
 };
@@ -75,10 +76,12 @@ bool avow__finally_goes_on(avow_loop *loop, avow_promise *p,
 	avow_promise *q = result.type == &avow_promise_type ? result.as.ptr :
 							      NULL;
 	if (!q) {
-		if (avow__value_is_error(result) &&
-		    !avow__value_same(result, avow__owner(source)->value))
+		const bool is_given =
+			!(p->word & TOOK) &&
+			avow__value_same(result, avow__owner(source)->value);
+		if (avow__value_is_error(result) && !is_given)
 			(void)avow_rejected_at(p->place, loop, result);
-		else if (!avow__value_same(result, avow__owner(source)->value))
+		else if (!is_given)
 			avow__value_drop(result);
 		return false;
 	}
@@ -112,45 +115,47 @@ static avow_promise *cancel_waiting_to_run(avow_loop *loop, avow_promise *p)
 {
 	avow_promise *const source = p->source;
 	avow__unlink(loop, p);
-	if ((p->word & FINALLY) == FINALLY) {
-		avow_promise *stand_in = cancel_stand_in(loop, p);
-		if (stand_in) {
-			stand_in->source = p;
-			p->uses++;
-			p->word |= HANDLED;
-			avow__job_append(loop, stand_in);
-		}
-	}
+	if ((p->word & FINALLY) == FINALLY)
+		p->stand_in = cancel_stand_in(loop, p);
+	else
+		p->stand_in = NULL;
 	return source;
 }
 
-/* A root: remember whom to tell. */
+/* A root: remember whom to tell.  Without a hook its call is over. */
 static void cancel_root(avow_loop *loop, avow_promise *p,
 			struct cancel_way *way)
 {
+	avow_job_fn **const hook = p->word & EXTRA ? &p->extra->job : &p->job;
 	if (p->word & QUEUED)
 		avow__queue_unlink(loop, p);
-	/* Before the hook: a library may call back from inside its cancel. */
-	if (p->word & CALL)
-		avow__call_over(loop, p);
-	way->hook = p->word & EXTRA ? p->extra->job : p->job;
+	way->root = p;
+	way->hook = *hook;
 	way->hook_arg = p->arg;
-	if (p->word & EXTRA)
-		p->extra->job = NULL;
+	*hook = NULL;
+	if (!way->hook && p->word & CALL)
+		avow__call_over(loop, p);
+}
+
+/* Tell the work.  The root is marked RUNNING, so it is still there. */
+static void cancel_tell(avow_loop *loop, const struct cancel_way *way)
+{
+	if (!way->hook)
+		return;
+	if (way->root->word & CALL)
+		avow__call_hook(loop, way->root, way->hook, way->hook_arg);
 	else
-		p->job = NULL;
+		way->hook(way->hook_arg);
 }
 
 /*
- * Take pending `p` off whatever it waits for and settle it.  Returns what it
- * waited for, of which one use is to be ended, or NULL.
+ * Take pending `p` off whatever it waits for.  Returns that, of which one use
+ * is to be ended, or NULL.
  */
-static avow_promise *cancel_step(avow_loop *loop, avow_promise *p,
-				 struct cancel_way *way)
+static avow_promise *cancel_detach(avow_loop *loop, avow_promise *p,
+				   struct cancel_way *way)
 {
 	avow_promise *source = NULL;
-	const bool was_running = p->word & RUNNING;
-
 	if (p->word & FOLLOWING) {
 		if ((p->word & FINALLY) == FINALLY) {
 			source = cancel_waiting_finally(loop, p);
@@ -161,20 +166,32 @@ static avow_promise *cancel_step(avow_loop *loop, avow_promise *p,
 				avow__unuse_in_call(loop, p->original);
 		}
 		p->word &= ~(uint32_t)FOLLOWING;
+		p->stand_in = NULL;
 	} else if (p->word & ROOT) {
 		cancel_root(loop, p, way);
-	} else if (!was_running) {
+		p->stand_in = NULL;
+	} else {
 		source = cancel_waiting_to_run(loop, p);
-	} /* else its source is the runner's, and so is the rest of it */
+	}
+	p->word |= RUNNING | ON_WAY;
+	p->next = way->list;
+	way->list = p;
+	return source;
+}
 
-	p->word |= RUNNING;
+/* Settle one that is off everything, its finally before its consumers. */
+static void cancel_settle(avow_loop *loop, avow_promise *p)
+{
+	avow_promise *stand_in = p->stand_in;
+	p->word &= ~(uint32_t)ON_WAY;
+	if (stand_in) {
+		stand_in->source = p;
+		p->uses++;
+		p->word |= HANDLED;
+		avow__job_append(loop, stand_in);
+	}
 	avow__settle(loop, p, avow__core_error(AVOW_ECANCELLED), AVOW_REJECTED,
 		     NULL);
-	if (!was_running) {
-		p->next = way->settled;
-		way->settled = p;
-	}
-	return source;
 }
 
 /* The source of what was cancelled: the next to cancel, or NULL. */
@@ -187,22 +204,44 @@ static avow_promise *cancel_climb(avow_loop *loop, avow_promise *source,
 		avow__park(loop, source);
 		return NULL;
 	}
-	return is_shielded ? NULL : source;
+	/* Promises that wait for each other in a circle come round again. */
+	return is_shielded || source->word & ON_WAY ? NULL : source;
+}
+
+/* Its handler is on the stack, and so is the one who will finish it.  Returns
+ * what it waits for, as above: a thenable may have resolved it already. */
+static avow_promise *cancel_running(avow_loop *loop, avow_promise *p,
+				    struct cancel_way *way)
+{
+	avow_promise *source = NULL;
+	if (p->word & FOLLOWING) {
+		source = p->source;
+		avow__unlink(loop, p);
+		p->word &= ~(uint32_t)FOLLOWING;
+	} else if (p->word & ROOT) {
+		cancel_root(loop, p, way);
+	}
+	avow__settle(loop, p, avow__core_error(AVOW_ECANCELLED), AVOW_REJECTED,
+		     NULL);
+	return source;
 }
 
 static void cancel_from(avow_loop *loop, avow_promise *p)
 {
-	struct cancel_way way = { NULL, NULL, NULL };
+	struct cancel_way way = { NULL, NULL, NULL, NULL };
 	while (p) {
 		const bool is_shielded = p->word & SHIELD;
-		avow_promise *source = cancel_step(loop, p, &way);
+		avow_promise *source = p->word & RUNNING ?
+					       cancel_running(loop, p, &way) :
+					       cancel_detach(loop, p, &way);
 		p = source ? cancel_climb(loop, source, is_shielded) : NULL;
 	}
-	if (way.hook)
-		way.hook(way.hook_arg);
-	while (way.settled) {
-		avow_promise *done = way.settled;
-		way.settled = done->next;
+	for (p = way.list; p; p = p->next)
+		cancel_settle(loop, p);
+	cancel_tell(loop, &way);
+	while (way.list) {
+		avow_promise *done = way.list;
+		way.list = done->next;
 		avow__finish_late(loop, done);
 	}
 }

@@ -15,16 +15,20 @@
 /* Nothing could be attached: what would have been dropped later goes now. */
 static avow_promise *chain_refuse(avow_loop *loop, const avow_handlers *handlers)
 {
-	if (handlers && handlers->drop && handlers->arg && !handlers->copy_size) {
+	avow_promise *const immortal = loop->immortal;
+	if (handlers && handlers->drop) {
+		void *const arg = handlers->copy && handlers->copy_size ?
+					  (void *)(uintptr_t)handlers->copy :
+					  handlers->arg;
 		avow__enter(loop);
-		handlers->drop(handlers->arg);
+		handlers->drop(arg);
 		avow__leave(loop);
 	}
-	return loop->immortal;
+	return immortal;
 }
 
 /* Link `p`, filled in but for its source, behind what `source` has. */
-static inline void chain_link(avow_loop *loop, avow_promise *p,
+static inline void chain_link(avow_promise **ring, avow_promise *p,
 			      avow_promise *source)
 {
 	p->uses = 0;
@@ -32,20 +36,23 @@ static inline void chain_link(avow_loop *loop, avow_promise *p,
 	p->tail = NULL;
 	source->uses++;
 	source->word |= HANDLED;
-	if (avow__is_settled(source))
-		avow__job_append(loop, p);
-	else
-		avow__ring_append(&source->tail, p);
-	promise_check(loop, source);
-	promise_check(loop, p);
+	avow__ring_append(ring, p);
+	promise_check(avow__slab_of(p)->loop, source);
+	promise_check(avow__slab_of(p)->loop, p);
 }
 
-static inline avow_promise *chain_attach(const char *place,
+static avow_promise **chain_ring(avow_loop *loop, avow_promise *source)
+{
+	return avow__is_settled(source) ? &loop->jobs : &source->tail;
+}
+
+/* The whole of attaching, with every check. */
+static avow_promise *chain_attach_slowly(const char *place,
 					 avow_promise *source,
 					 avow_handler_fn *fn, void *arg,
-					 uint32_t when, const char *call)
+					 uint32_t when)
 {
-	avow_loop *loop = avow__entry(source, call);
+	avow_loop *loop = avow__entry(source, "attaching to");
 	avow_promise *p = avow__node_alloc(loop);
 	if (UNLIKELY(!p))
 		return chain_refuse(loop, NULL);
@@ -53,45 +60,78 @@ static inline avow_promise *chain_attach(const char *place,
 	p->fn = fn;
 	p->arg = arg;
 	p->place = place;
-	chain_link(loop, p, source);
+	chain_link(chain_ring(loop, source), p, source);
+	if (avow__is_settled(source))
+		avow__wake(loop);
+	return p;
+}
+
+static avow_promise *chain_wake(avow_loop *loop, avow_promise *p)
+{
+	avow__wake(loop);
+	return p;
+}
+
+/* The same when all is well.  It calls nothing before its end, so that the
+ * compiler needs no stack for it. */
+static inline __attribute__((always_inline)) avow_promise *
+chain_attach(const char *place, avow_promise *source, avow_handler_fn *fn,
+	     void *arg, uint32_t when)
+{
+	if (UNLIKELY(!source || !fn || source->word & DEAD))
+		return chain_attach_slowly(place, source, fn, arg, when);
+	avow_loop *const loop = avow__slab_of(source)->loop;
+	const uint64_t bits = loop->bits;
+	if (UNLIKELY(!bits || loop->thread != avow__self()))
+		return chain_attach_slowly(place, source, fn, arg, when);
+	avow_promise *const p = avow__node_alloc(loop);
+	p->word = loop->birth | when;
+	p->fn = fn;
+	p->arg = arg;
+	p->place = place;
+	if (avow__is_settled(source)) {
+		chain_link(&loop->jobs, p, source);
+		if (UNLIKELY(!loop->is_fed))
+			return chain_wake(loop, p);
+	} else {
+		chain_link(&source->tail, p, source);
+	}
 	return p;
 }
 
 avow_promise *avow_then_at(const char *place, avow_promise *p,
 			   avow_handler_fn *fn, void *arg)
 {
-	return chain_attach(place, p, fn, arg, ON_FULFILLED, "avow_then()");
+	return chain_attach(place, p, fn, arg, ON_FULFILLED);
 }
 
 avow_promise *avow_catch_at(const char *place, avow_promise *p,
 			    avow_handler_fn *fn, void *arg)
 {
-	return chain_attach(place, p, fn, arg, ON_REJECTED, "avow_catch()");
+	return chain_attach(place, p, fn, arg, ON_REJECTED);
 }
 
 avow_promise *avow_finally_at(const char *place, avow_promise *p,
 			      avow_handler_fn *fn, void *arg)
 {
-	return chain_attach(place, p, fn, arg, FINALLY, "avow_finally()");
+	return chain_attach(place, p, fn, arg, FINALLY);
 }
 
 avow_promise *avow_tap_at(const char *place, avow_promise *p,
 			  avow_handler_fn *fn, void *arg)
 {
-	return chain_attach(place, p, fn, arg, ON_FULFILLED | KEEP,
-			    "avow_tap()");
+	return chain_attach(place, p, fn, arg, ON_FULFILLED | KEEP);
 }
 
 avow_promise *avow_tap_catch_at(const char *place, avow_promise *p,
 				avow_handler_fn *fn, void *arg)
 {
-	return chain_attach(place, p, fn, arg, ON_REJECTED | KEEP,
-			    "avow_tap_catch()");
+	return chain_attach(place, p, fn, arg, ON_REJECTED | KEEP);
 }
 
 avow_promise *avow_shield_at(const char *place, avow_promise *p)
 {
-	return chain_attach(place, p, NULL, NULL, SHIELD, "avow_shield()");
+	return chain_attach(place, p, NULL, NULL, SHIELD);
 }
 
 /* The same by function, for whoever takes their address: no place is known. */
@@ -164,7 +204,9 @@ static avow_promise *chain_attach_extra(const char *place,
 	p->extra = extra;
 	p->arg = NULL;
 	p->place = place;
-	chain_link(loop, p, source);
+	chain_link(chain_ring(loop, source), p, source);
+	if (avow__is_settled(source))
+		avow__wake(loop);
 	return p;
 
 fail_node:
@@ -240,6 +282,14 @@ avow_promise *(avow_catch_code)(avow_promise *p, const avow_domain *domain,
 
 /* ---------------------------------------------------------------- Running */
 
+/* Did the handler return the very value it was given? */
+static bool chain_is_given(const avow_promise *p, const avow_promise *source,
+			   avow_value result)
+{
+	return !(p->word & TOOK) &&
+	       avow__value_same(result, avow__owner(source)->value);
+}
+
 /*
  * The handler of a promise that was cancelled meanwhile has returned: what it
  * gave is not wanted, and neither is work that nobody else waits for.  Only
@@ -253,7 +303,7 @@ static void chain_unwanted(avow_loop *loop, avow_promise *p,
 	if ((p->word & FINALLY) == FINALLY) {
 		if (avow__finally_goes_on(loop, p, source, result))
 			q = NULL;
-	} else if (!q) {
+	} else if (!q && !chain_is_given(p, source, result)) {
 		avow__value_drop(result);
 	}
 	if (q && !avow__is_settled(q) && q->uses == 0)
@@ -285,15 +335,15 @@ static void chain_keep(avow_loop *loop, avow_promise *p, avow_promise *source,
 		chain_keep_waiting(loop, p, source, result.as.ptr);
 		return;
 	}
-	if (avow__value_is_error(result) &&
-	    !avow__value_same(result, avow__owner(source)->value)) {
+	const bool is_given = chain_is_given(p, source, result);
+	if (avow__value_is_error(result) && !is_given) {
 		avow__settle(loop, p, result, AVOW_REJECTED, source);
 		avow__unuse(loop, source);
 		return;
 	}
-	if (!avow__value_same(result, avow__owner(source)->value))
-		avow__value_drop(result);
 	avow__settle_alias(loop, p, source, false);
+	if (!is_given)
+		avow__value_drop(result);
 }
 
 /* Everything but a plain value from a plain handler. */
@@ -304,13 +354,13 @@ static void chain_result(avow_loop *loop, avow_promise *p, avow_promise *source,
 		chain_unwanted(loop, p, source, result);
 	} else if (p->word & KEEP) {
 		chain_keep(loop, p, source, result);
-	} else if (result.type->drop && result.as.ptr &&
-		   avow__value_same(result, avow__owner(source)->value)) {
+	} else if (result.type && result.type->drop && result.as.ptr &&
+		   chain_is_given(p, source, result)) {
 		/* `return value;`: passed through, and still owned once. */
 		avow__settle_alias(loop, p, source, false);
 	} else {
 		avow__lent_check(loop, p, result);
-		avow__resolve_other(loop, p, result, source);
+		avow__resolve(loop, p, result, source);
 		avow__unuse(loop, source);
 	}
 }
@@ -322,43 +372,101 @@ static bool chain_is_filtered(const struct avow__extra *extra, avow_value value)
 	       !avow_error_is(value, extra->domain, extra->code);
 }
 
-static void chain_react(avow_loop *loop, avow_promise *p)
+/* The rare ways to react: a handler from an extra block, or none at all. */
+static void chain_react_extra(avow_loop *loop, avow_promise *p);
+
+/* A value that just fulfils, other than the very one the handler was given. */
+static inline bool chain_is_plain(avow_value result, avow_value given)
+{
+	const avow_type *type = result.type;
+	return !type || (!type->then && !type->is_error &&
+			 (!type->drop || !avow__value_same(result, given)));
+}
+
+/* What a drop, a report or somebody else's list keeps from being freed in the
+ * short way. */
+#define CHAIN_NOT_SHORT \
+	(EXTRA | ALIAS | PARKED | RUNNING | IMMORTAL | AVOW_REJECTED)
+
+/* avow__unuse() of a source between jobs, the short way first. */
+static inline __attribute__((always_inline)) void chain_unuse(avow_loop *loop, avow_promise *source)
+{
+	if (LIKELY(--source->uses == 0)) {
+		const uint32_t word = source->word;
+		if (UNLIKELY(word & CHAIN_NOT_SHORT) ||
+		    UNLIKELY(word >> DEPTH_SHIFT < loop->depth)) {
+			avow__retire(loop, source);
+			return;
+		}
+		const avow_value value = source->value;
+		avow__node_free(loop, source);
+		avow__value_drop(value);
+	}
+}
+
+/* The handler has returned. */
+static inline __attribute__((always_inline)) void chain_reacted(avow_loop *loop, avow_promise *p,
+				 avow_promise *source, avow_value given,
+				 avow_value result)
+{
+	loop->running = NULL;
+	avow__lent_end(loop);
+	const uint32_t word = p->word;
+	if (LIKELY(!(word & (STATE_MASK | KEEP | EXTRA)) &&
+		   chain_is_plain(result, given))) {
+		avow_promise *const tail = p->tail;
+		avow__lent_check(loop, p, result);
+		p->value = result;
+		p->word = (word & ~(uint32_t)RUNNING) | AVOW_FULFILLED;
+		if (tail)
+			avow__ring_splice(&loop->jobs, tail, false);
+		promise_check(loop, p);
+		if (!p->uses)
+			avow__retire(loop, p);
+		chain_unuse(loop, source);
+		return;
+	}
+	/* A cancelled one stays RUNNING until chain_unwanted() is done. */
+	if (!avow__is_settled(p))
+		p->word &= ~(uint32_t)RUNNING;
+	chain_result(loop, p, source, result);
+}
+
+static inline __attribute__((always_inline)) void chain_react(avow_loop *loop, avow_promise *p)
 {
 	avow_promise *const source = p->source;
 	const uint32_t word = p->word;
-	const avow_value value = avow__owner(source)->value;
-	avow_handler_fn *fn = p->fn;
-	void *arg = p->arg;
-
+	if (UNLIKELY(word & EXTRA)) {
+		chain_react_extra(loop, p);
+		return;
+	}
 	if (!(word >> ON_SHIFT & source->word & STATE_MASK)) {
 		avow__settle_alias(loop, p, source, false);
 		return;
 	}
-	if (UNLIKELY(word & EXTRA)) {
-		const struct avow__extra *extra = p->extra;
-		if (chain_is_filtered(extra, value)) {
-			avow__settle_alias(loop, p, source, false);
-			return;
-		}
-		fn = source->word & AVOW_REJECTED && extra->rejected ?
-			     extra->rejected :
-			     extra->fn;
-		arg = extra->arg;
-	}
+	const avow_value value = avow__owner(source)->value;
 	p->word = word | RUNNING;
 	loop->running = p;
-	const avow_value result = fn(value, arg);
-	loop->running = NULL;
-	avow__lent_end(loop);
-	/* A cancelled one stays RUNNING until chain_unwanted() is done. */
-	if (LIKELY(!avow__is_settled(p)))
-		p->word &= ~(uint32_t)RUNNING;
-	if (LIKELY(!result.type && !(p->word & (KEEP | STATE_MASK)))) {
-		avow__settle(loop, p, result, AVOW_FULFILLED, source);
-		avow__unuse(loop, source);
-	} else {
-		chain_result(loop, p, source, result);
+	chain_reacted(loop, p, source, value, p->fn(value, p->arg));
+}
+
+static void chain_react_extra(avow_loop *loop, avow_promise *p)
+{
+	avow_promise *const source = p->source;
+	const struct avow__extra *const extra = p->extra;
+	const avow_value value = avow__owner(source)->value;
+	if (!(p->word >> ON_SHIFT & source->word & STATE_MASK) ||
+	    chain_is_filtered(extra, value)) {
+		avow__settle_alias(loop, p, source, false);
+		return;
 	}
+	avow_handler_fn *const fn =
+		source->word & AVOW_REJECTED && extra->rejected ?
+			extra->rejected :
+			extra->fn;
+	p->word |= RUNNING;
+	loop->running = p;
+	chain_reacted(loop, p, source, value, fn(value, extra->arg));
 }
 
 /* What `p` follows has settled. */
@@ -380,11 +488,10 @@ static void chain_followed(avow_loop *loop, avow_promise *p)
 	}
 }
 
-void avow__run(avow_loop *loop, avow_promise *job)
+/* Every job that is no reaction. */
+static void chain_run_other(avow_loop *loop, avow_promise *job)
 {
-	if (LIKELY(!(job->word & (FOLLOWING | POST | ROOT)))) {
-		chain_react(loop, job);
-	} else if (job->word & FOLLOWING) {
+	if (job->word & FOLLOWING) {
 		chain_followed(loop, job);
 	} else if (job->word & POST) {
 		avow_job_fn *const fn = job->job;
@@ -397,4 +504,34 @@ void avow__run(avow_loop *loop, avow_promise *job)
 		/* avow_immediate(): its turn has come. */
 		avow__settle(loop, job, avow__none, AVOW_FULFILLED, NULL);
 	}
+}
+
+static inline __attribute__((always_inline)) void chain_run(avow_loop *loop,
+							     avow_promise *job)
+{
+	if (LIKELY(!(job->word & (FOLLOWING | POST | ROOT))))
+		chain_react(loop, job);
+	else
+		chain_run_other(loop, job);
+}
+
+void avow__run(avow_loop *loop, avow_promise *job)
+{
+	chain_run(loop, job);
+}
+
+/* Here and not in the scheduler, so that it is one function with chain_run(). */
+bool avow__run_jobs(avow_loop *loop, unsigned depth)
+{
+	struct avow__budget budget;
+	avow__budget_open(loop, &budget);
+	while (loop->jobs) {
+		if (UNLIKELY(loop->tick >= budget.next_look) &&
+		    !avow__budget_goes_on(loop, &budget))
+			return true;
+		chain_run(loop, avow__job_next(loop));
+		if (loop->attention && !avow__attend(loop, depth))
+			break;
+	}
+	return false;
 }

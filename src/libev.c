@@ -107,7 +107,7 @@ static void ev_on_prepare(struct ev_loop *ev, ev_prepare *watcher, int events)
 	const struct ev_wait *wait = binding->wait;
 	(void)events;
 	if (wait && wait->depth == ev_depth(ev) &&
-	    (avow__is_settled(wait->promise) || loop->is_closing))
+	    (avow__is_settled(wait->promise) || avow__is_closing(loop)))
 		ev_break(ev, EVBREAK_ONE);
 	if (!wait && depth == DEPTH_BASE)
 		ev_prepare_end(binding);
@@ -269,7 +269,7 @@ avow_value avow_wait(avow_promise *p)
 	p->word |= HANDLED;
 	if (avow__is_settled(p))
 		return avow_value_of(p);
-	if (loop->is_closing)
+	if (avow__is_closing(loop))
 		return avow__core_error(AVOW_EABANDONED);
 	if (!binding->ev)
 		return avow__core_error(AVOW_EDEADLOCK);
@@ -281,7 +281,7 @@ avow_value avow_wait(avow_promise *p)
 	p->uses++;
 	const bool is_active = ev_wait_run(binding, p);
 	avow_value value;
-	if (loop->is_closing)
+	if (avow__is_closing(loop))
 		value = avow__core_error(AVOW_EABANDONED);
 	else if (avow__is_settled(p))
 		value = avow_value_of(p);

@@ -64,7 +64,7 @@ void avow_loop_spare_max(avow_loop *loop, size_t bytes)
 
 void avow_loop_stats(const avow_loop *loop, avow_stats *out)
 {
-	*out = (avow_stats){ .jobs = loop->jobs_run,
+	*out = (avow_stats){ .jobs = loop->tick - loop->drains,
 			     .ignored = loop->ignored,
 			     .late = loop->late,
 			     .promise_count = avow__slabs_used(loop) - 1,
@@ -103,9 +103,9 @@ static bool loop_is_promise(const avow_promise *p)
 /* A root that was never settled: tell the program, tell the work, reject. */
 static void loop_abandon(avow_loop *loop, avow_promise *p)
 {
-	if (!(p->word & SEALED)) {
-		avow_report report = { .kind = AVOW_REPORT_ABANDONED };
-		report.call = p->word & CALL ? avow__call_name(p) : NULL;
+	if (p->word & CALL) {
+		avow_report report = { .kind = AVOW_REPORT_ABANDONED,
+				       .call = avow__call_name(p) };
 		if (p->place)
 			report.place[report.place_count++] = p->place;
 		p->word |= RUNNING;
@@ -114,15 +114,19 @@ static void loop_abandon(avow_loop *loop, avow_promise *p)
 		if (avow__is_settled(p) || p->word & (LOCKED | FOLLOWING))
 			return; /* the hook has settled it */
 	}
-	if (p->word & CALL)
-		avow__call_over(loop, p);
 	if (p->word & QUEUED)
 		avow__queue_unlink(loop, p);
-	avow_job_fn *hook = p->word & EXTRA ? p->extra->job : p->job;
+	avow_job_fn **const at = p->word & EXTRA ? &p->extra->job : &p->job;
+	avow_job_fn *const hook = *at;
 	void *const arg = p->arg;
+	*at = NULL;
 	p->word |= RUNNING | LOCKED;
-	if (hook)
+	if (hook && p->word & CALL)
+		avow__call_hook(loop, p, hook, arg);
+	else if (hook)
 		hook(arg);
+	else if (p->word & CALL)
+		avow__call_over(loop, p);
 	p->word &= ~(uint32_t)RUNNING;
 	if (!avow__is_settled(p))
 		avow__settle(loop, p, avow__core_error(AVOW_EABANDONED),
@@ -160,30 +164,46 @@ static void loop_visit_circles(avow_loop *loop, void *node, void *arg)
 	*is_any = true;
 }
 
-/* Past all handlers: only drops are left to do.  The node is DEAD after. */
-static void loop_visit_rest(avow_loop *loop, void *node, void *arg)
+/*
+ * Past all handlers only drops are left to do, in three rounds, because each
+ * runs the program's code, which may look at what the next ends: rejections
+ * that nobody handled are told; slots and what was attached go; values go.
+ */
+static void loop_visit_unhandled(avow_loop *loop, void *node, void *arg)
+{
+	avow_promise *p = node;
+	(void)arg;
+	if (loop_is_promise(p) &&
+	    (p->word & (AVOW_REJECTED | HANDLED)) == AVOW_REJECTED)
+		avow__unhandled(loop, p);
+}
+
+static void loop_visit_extras(avow_loop *loop, void *node, void *arg)
+{
+	avow_promise *p = node;
+	(void)arg;
+	if (!loop_is_promise(p) || !(p->word & EXTRA))
+		return;
+	avow__slots_clear(loop, p->extra);
+	avow__extra_finish(loop, p);
+}
+
+static void loop_visit_values(avow_loop *loop, void *node, void *arg)
 {
 	avow_promise *p = node;
 	bool *const is_any = arg;
 	if (!loop_is_promise(p))
 		return;
-	const uint32_t word = p->word;
 	struct avow__memory *memory = NULL;
+	const uint32_t word = p->word;
 	*is_any = true;
-	if (word & EXTRA) {
-		struct avow__extra *extra = p->extra;
-		while (extra->slots) {
-			*extra->slots->where = NULL;
-			extra->slots = extra->slots->next;
-		}
-		if (word & ROOT)
-			memory = extra->memory;
-		avow__extra_finish(loop, p);
-	}
+	if (word & EXTRA && word & ROOT)
+		memory = p->extra->memory;
 	p->word = DEAD;
 	if (word & STATE_MASK && !(word & ALIAS))
 		avow__value_drop(p->value);
 	avow__memory_free(memory);
+	(void)loop;
 }
 
 /* Run what is queued, and reap; false when `budget` is used up. */
@@ -241,7 +261,9 @@ void avow__loop_finish(avow_loop *loop)
 	loop->is_draining = false;
 	for (int i = 0; i < 16 && is_any; i++) {
 		is_any = false;
-		avow__slabs_each(loop, loop_visit_rest, &is_any);
+		avow__slabs_each(loop, loop_visit_unhandled, NULL);
+		avow__slabs_each(loop, loop_visit_extras, NULL);
+		avow__slabs_each(loop, loop_visit_values, &is_any);
 	}
 
 	thread->current = current == loop ? NULL : current;
@@ -254,11 +276,11 @@ void avow__loop_finish(avow_loop *loop)
 
 void avow_loop_free(avow_loop *loop)
 {
-	if (!loop || loop->is_closing)
+	if (!loop || avow__is_closing(loop))
 		return;
 	CHECK(loop->thread == avow__self(), NULL,
 	      "avow_loop_free() from another thread than the loop's");
-	loop->is_closing = true;
+	loop->attention |= ATTEND_CLOSING;
 	if (loop->busy == 0)
 		avow__loop_finish(loop);
 }

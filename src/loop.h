@@ -43,6 +43,13 @@ struct avow__driver {
 	void (*free)(avow_loop *loop);
 };
 
+/* What must be looked at between two jobs; one byte, so that it is one test. */
+enum {
+	ATTEND_PARKED = 1,	/* some parked list is in use */
+	ATTEND_NESTED = 2,	/* depth must be asked for: bits are hidden */
+	ATTEND_CLOSING = 4	/* avow_loop_free() was called */
+};
+
 struct avow_loop {
 	/* What a `then` touches comes first. */
 	uint64_t bits;		/* free nodes of the word in hand */
@@ -54,13 +61,12 @@ struct avow_loop {
 	uint32_t birth;		/* word of a new node: its depth */
 	uint32_t depth;		/* of the drain on top; handles at or below it
 				   are used by nobody between two jobs */
-	uintptr_t tick;		/* counts callbacks and jobs, to tell them apart */
+	uint64_t tick;		/* counts drains and jobs, to tell them apart */
+	unsigned char attention; /* ATTEND_...: why a drain must look up */
 	bool is_fed;		/* the driver will drain */
-	bool is_nested;		/* depth must be asked for: bits are hidden */
 	bool is_draining;	/* no call of the program's is on the stack above
 				   the drain: see avow__call_begin() */
 	bool is_handed_over;	/* the rest of the jobs wait for their turn */
-	bool is_closing;	/* avow_loop_free() was called */
 	bool is_finishing;	/* ... and is at work */
 	bool must_tell_memory;	/* AVOW_REPORT_MEMORY is due */
 	unsigned parked_top;	/* no parked list beyond this one is in use */
@@ -85,7 +91,7 @@ struct avow_loop {
 	unsigned busy;		/* frames of ours on the stack that come back */
 	size_t budget_jobs;
 	uint64_t budget_ns;
-	uint64_t jobs_run;
+	uint64_t drains;	/* ticks that were no jobs */
 	avow_promise *immediates; /* tail of the ring of avow_immediate() */
 
 	/* Promises and calls. */
@@ -140,6 +146,16 @@ static inline const void *avow__self(void)
 	return &avow__thread;
 }
 
+static inline bool avow__is_nested(const avow_loop *loop)
+{
+	return loop->attention & ATTEND_NESTED;
+}
+
+static inline bool avow__is_closing(const avow_loop *loop)
+{
+	return loop->attention & ATTEND_CLOSING;
+}
+
 /* There is work: say so to the driver, once. */
 static inline void avow__wake(avow_loop *loop)
 {
@@ -152,7 +168,7 @@ static inline void avow__wake(avow_loop *loop)
 /* Handles got at this depth are good until its callback returns. */
 static inline unsigned avow__depth_now(const avow_loop *loop)
 {
-	if (LIKELY(!loop->is_nested))
+	if (LIKELY(!avow__is_nested(loop)))
 		return DEPTH_BASE;
 	const unsigned depth = loop->driver->depth(loop);
 	return depth < DEPTH_MAX ? depth : DEPTH_MAX;

@@ -23,7 +23,7 @@
 
 /*
  * The word: two bits of state, flags, and the loop depth at which a handle was
- * given out in the top byte.  One packed word, because bit-fields and separate
+ * given out in the top six.  One packed word, because bit-fields and separate
  * bytes were measured to cost more.
  */
 enum {
@@ -54,7 +54,10 @@ enum {
 	DEAD = 1 << 21,		/* freed */
 	LOCKED = 1 << 22,	/* a root that was resolved and follows */
 	QUEUED = 1 << 23,	/* a root in a queue: avow_immediate() */
-	DEPTH_SHIFT = 24
+	TOOK = 1 << 24,		/* its handler took a copy that looks like what it
+				   was given (counted types) */
+	ON_WAY = 1 << 25,	/* on the way of a cancellation, not settled yet */
+	DEPTH_SHIFT = 26
 };
 
 /* Handles made deeper than this share a list that is reaped from above. */
@@ -98,9 +101,11 @@ struct avow_promise {
 	};
 	union {
 		void *arg;		/* of fn or job; followers: see below */
-		uintptr_t tick;		/* followers: when they began to */
+		uintptr_t tick;		/* followers: when they began to; the
+					   loop's, cut to a word */
 		avow_promise *original; /* followers with KEEP: whose outcome
 					   is passed on */
+		avow_promise *stand_in;	/* on the way of a cancellation */
 		const char *place_older; /* settled and rejected */
 	};
 	const char *place;

@@ -12,12 +12,11 @@
 
 /* ---------------------------------------------------------------- Reaping */
 
-/* Tell of a rejection that nobody can handle any more. */
-static void promise_unhandled(avow_loop *loop, avow_promise *p)
+void avow__unhandled(avow_loop *loop, avow_promise *p)
 {
 	const avow_value error = avow__owner(p)->value;
 	if (avow_error_is(error, &avow_core_domain, AVOW_ECANCELLED) ||
-	    (loop->is_closing &&
+	    (avow__is_closing(loop) &&
 	     avow_error_is(error, &avow_core_domain, AVOW_EABANDONED)))
 		return;
 	avow_report report = { .kind = AVOW_REPORT_UNHANDLED, .error = error };
@@ -25,15 +24,17 @@ static void promise_unhandled(avow_loop *loop, avow_promise *p)
 		p->place, p->place_before, p->place_older,
 		p->word & EXTRA ? NULL : p->place_oldest
 	};
-	for (size_t i = 0; i < 4 && place[i]; i++)
-		report.place[report.place_count++] = place[i];
+	for (size_t i = 0; i < 4 && place[i]; i++) {
+		if (*place[i])
+			report.place[report.place_count++] = place[i];
+	}
 	/* The hook may look at anything but this promise. */
 	p->word |= HANDLED | RUNNING;
 	avow__report(loop, &report);
 	p->word &= ~(uint32_t)RUNNING;
 }
 
-static void promise_slots_clear(avow_loop *loop, struct avow__extra *extra)
+void avow__slots_clear(avow_loop *loop, struct avow__extra *extra)
 {
 	while (extra->slots) {
 		struct avow__slot *slot = extra->slots;
@@ -48,7 +49,7 @@ static void promise_free(avow_loop *loop, avow_promise *p)
 {
 	const uint32_t word = p->word;
 	if (UNLIKELY((word & (AVOW_REJECTED | HANDLED)) == AVOW_REJECTED)) {
-		promise_unhandled(loop, p);
+		avow__unhandled(loop, p);
 		/* The hook can have held it only through a slot. */
 		if (p->uses || p->word & PARKED)
 			return;
@@ -56,7 +57,7 @@ static void promise_free(avow_loop *loop, avow_promise *p)
 	struct avow__memory *memory = NULL;
 	if (UNLIKELY(word & EXTRA)) {
 		struct avow__extra *extra = p->extra;
-		promise_slots_clear(loop, extra);
+		avow__slots_clear(loop, extra);
 		memory = word & ROOT ? extra->memory : NULL;
 		avow__node_free(loop, extra);
 	}
@@ -87,7 +88,7 @@ void avow__park(avow_loop *loop, avow_promise *p)
 	if (p->word & (PARKED | RUNNING | IMMORTAL))
 		return;
 	unsigned depth = avow__depth_of(p);
-	if (UNLIKELY(loop->is_nested)) {
+	if (UNLIKELY(avow__is_nested(loop))) {
 		const unsigned now = avow__depth_now(loop);
 		depth = depth < now ? depth : now;
 	}
@@ -102,6 +103,7 @@ void avow__park(avow_loop *loop, avow_promise *p)
 	loop->parked[depth] = p;
 	if (loop->parked_top < depth)
 		loop->parked_top = depth;
+	loop->attention |= ATTEND_PARKED;
 	/* A drain at this very depth reaps between its jobs anyway. */
 	if (!loop->is_draining || loop->depth != depth)
 		avow__wake(loop);
@@ -153,6 +155,8 @@ void avow__reap(avow_loop *loop, unsigned depth)
 		if (loop->parked_top == top && !loop->parked[top])
 			loop->parked_top = top - 1;
 	}
+	if (!loop->parked_top)
+		loop->attention &= (unsigned char)~ATTEND_PARKED;
 }
 
 /* ----------------------------------------------------------------- Extras */
@@ -194,7 +198,7 @@ void avow__extra_finish(avow_loop *loop, avow_promise *p)
 		avow__node_free(loop, extra);
 	}
 	/* Now that nothing is in between: the program's code. */
-	if (drop && arg)
+	if (drop)
 		drop(arg);
 	if (copy_size)
 		avow_block_free_(arg, copy_size);
@@ -246,7 +250,9 @@ static inline void promise_ring_out(avow_loop *loop, avow_promise *tail,
 {
 	if (tail) {
 		avow__ring_splice(&loop->jobs, tail, in_front);
-		avow__wake(loop);
+		/* Between jobs the drain itself looks. */
+		if (!loop->is_draining)
+			avow__wake(loop);
 	}
 }
 
@@ -309,7 +315,7 @@ static void promise_collapse(avow_loop *loop, avow_promise *p)
 	const uint32_t want = FOLLOWING | AWAITED;
 	const uint32_t avoid = KEEP | EXTRA | CALL | RUNNING | SHIELD;
 	if ((f->word & (want | avoid)) != want || f->uses != 1 ||
-	    f->tick == loop->tick || avow__depth_of(f) < avow__depth_now(loop))
+	    f->tick == (uintptr_t)loop->tick || avow__depth_of(f) < avow__depth_now(loop))
 		return;
 	avow_promise *g = f->tail;
 	if (!g || !(g->word & FOLLOWING))
@@ -343,8 +349,12 @@ void avow__follow(avow_loop *loop, avow_promise *p, avow_promise *q)
 	p->source = q;
 	avow__ring_append(&q->tail, p);
 	if (!(p->word & KEEP)) {
-		p->tick = loop->tick;
+		p->tick = (uintptr_t)loop->tick;
 		promise_collapse(loop, p);
+		/* Ticks are counted by drains; there must be one before the
+		 * next callback. */
+		if (!loop->is_draining)
+			avow__wake(loop);
 	}
 }
 
@@ -356,9 +366,9 @@ static void promise_assimilate(avow_loop *loop, avow_promise *p,
 	struct avow__extra *extra =
 		root->word & IMMORTAL ? NULL : avow__extra_of(loop, root);
 	if (!extra) {
-		avow__value_drop(thenable);
 		avow__settle(loop, p, avow_errno(12 /* ENOMEM */),
 			     AVOW_REJECTED, NULL);
+		avow__value_drop(thenable);
 		return;
 	}
 	root->word |= THENABLE | QUEUED;
@@ -410,7 +420,7 @@ avow_promise *avow__root_open(avow_loop *loop, const char *place,
 			      uint32_t flags, bool *is_open)
 {
 	avow_promise *p = avow__root(loop, place, flags);
-	*is_open = !(p->word & IMMORTAL) && LIKELY(!loop->is_closing);
+	*is_open = !(p->word & IMMORTAL) && LIKELY(!avow__is_closing(loop));
 	if (UNLIKELY(!*is_open) && !(p->word & IMMORTAL)) {
 		const bool was = avow__call_begin(loop);
 		avow__settle(loop, p, avow__core_error(AVOW_EABANDONED),
@@ -453,23 +463,29 @@ avow_promise *avow_resolved_at(const char *place, avow_loop *loop,
 	return promise_born(place, loop, value);
 }
 
-/* What to reject with, for any reason given. */
+/* What to reject with, for any reason given; its text may be the program's. */
 static avow_value promise_reason(avow_loop *loop, const char *place,
 				 avow_value reason)
 {
 	if (avow__value_is_error(reason))
 		return reason;
-	(void)loop;
 	CHECK(reason.type != &avow_promise_type, place,
 	      "rejected with a promise: avow_resolve() follows one");
-	return avow__reason(place, reason);
+	const bool was = avow__call_begin(loop);
+	const avow_value error = avow__reason(place, reason);
+	avow__call_end(loop, was);
+	return error;
 }
 
 avow_promise *avow_rejected_at(const char *place, avow_loop *loop,
 			       avow_value reason)
 {
 	promise_loop_entry(loop, "avow_rejected()");
-	return promise_born(place, loop, promise_reason(loop, place, reason));
+	avow__enter(loop);
+	avow_promise *p = promise_born(place, loop,
+				       promise_reason(loop, place, reason));
+	avow__leave(loop);
+	return p;
 }
 
 /* Settle a root from outside; too late a value is dropped. */
@@ -506,7 +522,24 @@ void avow_reject(avow_promise *p, avow_value reason)
 	CHECK((p->word & (ROOT | SEALED | IMMORTAL)) != (ROOT | SEALED) &&
 		      p->word & (ROOT | IMMORTAL),
 	      p->place, "settling a promise that settles itself");
+	avow__enter(loop);
 	avow__resolve_root(loop, p, promise_reason(loop, p->place, reason));
+	avow__leave(loop);
+}
+
+avow_promise *(avow_pending)(avow_loop *loop)
+{
+	return avow_pending_at(NULL, loop);
+}
+
+avow_promise *(avow_resolved)(avow_loop *loop, avow_value value)
+{
+	return avow_resolved_at(NULL, loop, value);
+}
+
+avow_promise *(avow_rejected)(avow_loop *loop, avow_value reason)
+{
+	return avow_rejected_at(NULL, loop, reason);
 }
 
 avow_value avow_await(avow_promise *p)

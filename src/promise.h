@@ -97,10 +97,14 @@ void avow__park(avow_loop *loop, avow_promise *p);
 /* Settled and unused, between jobs: free it if its depth allows, or park it. */
 void avow__retire(avow_loop *loop, avow_promise *p);
 
+/* Tell of a rejection that nobody can handle any more. */
+void avow__unhandled(avow_loop *loop, avow_promise *p);
+
 /* The extra block of `p`, made when there is none; NULL when out of memory. */
 struct avow__extra *avow__extra_of(avow_loop *loop, avow_promise *p);
 /* `p` has settled: run its drops, free what is not needed any longer. */
 void avow__extra_finish(avow_loop *loop, avow_promise *p);
+void avow__slots_clear(avow_loop *loop, struct avow__extra *extra);
 void avow__memory_free(struct avow__memory *memory);
 
 /* Where a linked, pending promise is linked. */
@@ -115,6 +119,9 @@ static inline void avow__unlink(avow_loop *loop, avow_promise *p)
 
 /* Supplied by the call layer: `p` settled, its context is of no use now. */
 void avow__call_over(avow_loop *loop, avow_promise *p);
+/* Supplied by the call layer: the same on cancellation, around the hook. */
+void avow__call_hook(avow_loop *loop, avow_promise *p, avow_job_fn *hook,
+		     void *arg);
 /* Supplied by the call layer: start the thenable of `p`, in its job. */
 void avow__thenable_start(avow_loop *loop, avow_promise *p);
 

@@ -46,56 +46,49 @@ static void sched_tell_memory(avow_loop *loop)
 	avow__report(loop, &report);
 }
 
-/* What one drain may still do. */
-struct sched_budget {
-	size_t jobs;
-	size_t until_clock, clock_step;
-	uint64_t start_ns;
-};
-
-/* Called when until_clock is down to 0: is the time used up? */
-static bool sched_is_late(const avow_loop *loop, struct sched_budget *budget)
+/*
+ * The clock is read after CLOCK_JOBS_MIN jobs, and then at doubling distances.
+ * Returns at which tick to look again, or 0 when the drain is to end.
+ */
+static uint64_t sched_look(const avow_loop *loop, struct avow__budget *budget)
 {
+	const uint64_t done = loop->tick - budget->start_tick;
+	if (done >= loop->budget_jobs)
+		return 0;
 	const uint64_t now = sched_now_ns();
 	if (!budget->start_ns)
 		budget->start_ns = now;
-	budget->until_clock = budget->clock_step;
-	if (budget->clock_step < CLOCK_JOBS_MAX)
-		budget->clock_step *= 2;
-	return now - budget->start_ns > loop->budget_ns;
+	if (now - budget->start_ns > loop->budget_ns)
+		return 0;
+	uint64_t next = done < CLOCK_JOBS_MAX ? done : CLOCK_JOBS_MAX;
+	if (next > loop->budget_jobs - done)
+		next = loop->budget_jobs - done;
+	return loop->tick + next;
 }
 
-/* Run jobs within the budget; true when some remain. */
-static bool sched_jobs(avow_loop *loop, unsigned depth)
+bool avow__attend(avow_loop *loop, unsigned depth)
 {
-	struct sched_budget budget = { .jobs = loop->budget_jobs,
-				       .until_clock = CLOCK_JOBS_MIN,
-				       .clock_step = CLOCK_JOBS_MIN };
-	bool is_left = false;
-	while (loop->jobs) {
-		if (UNLIKELY(budget.jobs == 0) ||
-		    (UNLIKELY(budget.until_clock == 0) &&
-		     sched_is_late(loop, &budget))) {
-			is_left = true;
-			break;
-		}
-		budget.jobs--;
-		budget.until_clock--;
-		avow_promise *job = avow__ring_pop(&loop->jobs);
-		if (loop->jobs)
-			avow__wake(loop); /* a nested loop must find them */
-		loop->tick++;
-		avow__run(loop, job);
-		/* Nested drains leave their depth behind. */
-		if (UNLIKELY(loop->is_nested))
-			avow__depth_set(loop, depth);
-		if (loop->parked_top >= depth)
-			avow__reap(loop, depth);
-		if (UNLIKELY(loop->is_closing))
-			break;
-	}
-	loop->jobs_run += loop->budget_jobs - budget.jobs;
-	return is_left;
+	if (UNLIKELY(avow__is_nested(loop)))
+		avow__depth_set(loop, depth);
+	if (loop->parked_top >= depth)
+		avow__reap(loop, depth);
+	return !avow__is_closing(loop);
+}
+
+bool avow__budget_goes_on(const avow_loop *loop, struct avow__budget *budget)
+{
+	budget->next_look = sched_look(loop, budget);
+	return budget->next_look != 0;
+}
+
+void avow__budget_open(const avow_loop *loop, struct avow__budget *budget)
+{
+	const size_t first = loop->budget_jobs < CLOCK_JOBS_MIN ?
+				     loop->budget_jobs :
+				     CLOCK_JOBS_MIN;
+	budget->start_ns = 0;
+	budget->start_tick = loop->tick;
+	budget->next_look = loop->tick + first;
 }
 
 /* Parked for a frame further out?  Bounded by the depth. */
@@ -119,7 +112,7 @@ void avow__drain(avow_loop *loop, unsigned depth)
 	if (UNLIKELY(loop->is_handed_over))
 		return; /* a feed from before that; the turn will come */
 	loop->is_fed = false;
-	if (UNLIKELY(loop->is_closing))
+	if (UNLIKELY(avow__is_closing(loop)))
 		return;
 	CHECK(loop->thread == avow__self(), NULL,
 	      "loop run in another thread than its own (avow_loop_adopt)");
@@ -130,12 +123,13 @@ void avow__drain(avow_loop *loop, unsigned depth)
 	loop->running = NULL;
 	loop->is_draining = true;
 	loop->tick++;
+	loop->drains++;
 
 	if (UNLIKELY(loop->must_tell_memory))
 		sched_tell_memory(loop);
 	if (loop->parked_top >= depth)
 		avow__reap(loop, depth);
-	if (sched_jobs(loop, depth)) {
+	if (avow__run_jobs(loop, depth)) {
 		/* Nothing is fed until that turn: a busy loop would else drain
 		 * once for each of its callbacks. */
 		loop->is_handed_over = true;
@@ -169,7 +163,7 @@ bool avow_post(avow_loop *loop, avow_job_fn *fn, void *arg)
 	CHECK(loop, NULL, "avow_post() with a NULL loop");
 	CHECK(loop->thread == avow__self(), NULL,
 	      "avow_post() from another thread than the loop's");
-	avow_promise *job = loop->is_closing ? NULL : avow__node_alloc(loop);
+	avow_promise *job = avow__is_closing(loop) ? NULL : avow__node_alloc(loop);
 	if (!job)
 		return false;
 	job->word = loop->birth | POST;

@@ -4,7 +4,8 @@
  * sched.h - the job queue: rings of nodes, and draining them within a budget.
  *
  * The scheduler knows nodes as things with `next` and `back`.  What a job does
- * is the business of the layer above, which supplies avow__run().
+ * is the business of the layer above, which supplies avow__run_jobs() and
+ * takes its steps from here.
  */
 #ifndef AVOW_SRC_SCHED_H
 #define AVOW_SRC_SCHED_H
@@ -86,7 +87,37 @@ static inline void avow__job_append(avow_loop *loop, avow_promise *p)
 	avow__wake(loop);
 }
 
-/* Supplied by the layer above: do one job, which has left the queue. */
+/* The program's handles at this depth are none: also after a nested drain. */
+void avow__depth_set(avow_loop *loop, unsigned depth);
+
+/* What one drain may do.  Jobs are counted by the loop's tick, so jobs of
+ * nested drains count as well. */
+struct avow__budget {
+	uint64_t start_tick, next_look;
+	uint64_t start_ns;	/* 0 until the clock was read */
+};
+void avow__budget_open(const avow_loop *loop, struct avow__budget *budget);
+/* Called at next_look: sets the next, or ends the drain. */
+bool avow__budget_goes_on(const avow_loop *loop, struct avow__budget *budget);
+
+/* The next job leaves the queue; the queue must not be empty. */
+static inline avow_promise *avow__job_next(avow_loop *loop)
+{
+	avow_promise *job = avow__ring_pop(&loop->jobs);
+	if (loop->jobs)
+		avow__wake(loop); /* a nested loop must find them */
+	loop->tick++;
+	return job;
+}
+
+/* Between two jobs: reap, and undo what nested drains left behind.  False when
+ * the loop is being freed. */
+bool avow__attend(avow_loop *loop, unsigned depth);
+
+/* Supplied by the layer above: do jobs, one at a time and within the budget;
+ * true when some remain. */
+bool avow__run_jobs(avow_loop *loop, unsigned depth);
+/* The same for one job, which has left the queue. */
 void avow__run(avow_loop *loop, avow_promise *job);
 /* Supplied by the layer above: reap what is parked at `depth` and deeper. */
 void avow__reap(avow_loop *loop, unsigned depth);
@@ -112,12 +143,9 @@ static inline void avow__enter(avow_loop *loop)
 }
 static inline void avow__leave(avow_loop *loop)
 {
-	if (--loop->busy == 0 && UNLIKELY(loop->is_closing) &&
+	if (--loop->busy == 0 && UNLIKELY(avow__is_closing(loop)) &&
 	    !loop->is_finishing)
 		avow__loop_finish(loop);
 }
-
-/* The program's handles at this depth are none: also after a nested drain. */
-void avow__depth_set(avow_loop *loop, unsigned depth);
 
 #endif

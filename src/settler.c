@@ -56,6 +56,7 @@ struct avow__call {
 	struct avow__memory *memory;
 	const char *name;
 	bool is_threaded;
+	bool is_in_hook;	/* its cancel hook is on the stack */
 };
 
 /* The calls of one loop.  `mail` and `late_afar` belong to the lock. */
@@ -228,6 +229,7 @@ static void call_close(avow_loop *loop, struct avow__call *call)
 	if (UNLIKELY(call->is_threaded))
 		call_unthread(loop, call);
 	call->promise = NULL;
+	call->is_in_hook = false;
 	table->open_count--;
 	if (UNLIKELY(generation > GENERATION_MAX)) {
 		/* Keeps its last generation, and stays claimed. */
@@ -254,6 +256,28 @@ void avow__call_over(avow_loop *loop, avow_promise *p)
 		return;
 	/* If another thread was faster, its mail will close it. */
 	if (call_claim(call, call_generation(call)))
+		call_close(loop, call);
+}
+
+/*
+ * A library may call back from inside its own cancel, and a hook may say by
+ * avow_settle() that nothing will come: neither is late.
+ */
+void avow__call_hook(avow_loop *loop, avow_promise *p, avow_job_fn *hook,
+		     void *arg)
+{
+	struct avow__call *call = p->call;
+	const uint32_t generation = call_generation(call);
+	p->word &= ~(uint32_t)CALL;
+	p->source = NULL;
+	call->promise = NULL;
+	call->is_in_hook = true;
+	hook(arg);
+	if (!call_is_open(call, generation))
+		return;
+	call->is_in_hook = false;
+	/* Its memory is still used: it ends when the callback comes. */
+	if (!call->memory && call_claim(call, generation))
 		call_close(loop, call);
 }
 
@@ -286,9 +310,13 @@ static void call_settle(avow_loop *loop, struct avow__call *call,
 	struct avow__memory *const memory = call->memory;
 	call->memory = NULL;
 	if (UNLIKELY(!p)) {
+		const bool is_late = !call->is_in_hook;
 		avow__memory_free(memory);
 		call_close(loop, call);
-		call_late(loop, call, value);
+		if (is_late)
+			call_late(loop, call, value);
+		else
+			avow__value_drop(value);
 		return;
 	}
 	p->word &= ~(uint32_t)CALL;
@@ -371,9 +399,10 @@ static struct avow__call *call_mine(const void *context, avow_loop **loop,
 				    const char *function)
 {
 	const struct avow__seat *seat = &avow__seats[context_seat(context)];
-	if (context_generation(context) == 0)
+	const void *owner = __atomic_load_n(&seat->owner, __ATOMIC_ACQUIRE);
+	if (!owner || context_generation(context) == 0)
 		return NULL;
-	CHECK(avow__is_owner(seat), NULL,
+	CHECK(owner == avow__self(), NULL,
 	      "%s from another thread than the loop's", function);
 	*loop = seat->loop;
 	struct avow__call *call = table_find((*loop)->table, context);

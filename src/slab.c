@@ -151,7 +151,6 @@ static bool slab_take_word(avow_loop *loop, struct avow__slab *slab)
 		if (!bits)
 			continue;
 		slab->free[i] = 0;
-		slab->used += (uint32_t)__builtin_popcountll(bits);
 		loop->bits = bits;
 		loop->bits_base = (char *)slab + i * 64 * NODE_SIZE;
 		return true;
@@ -161,18 +160,18 @@ static bool slab_take_word(avow_loop *loop, struct avow__slab *slab)
 
 void avow__slabs_hide(avow_loop *loop)
 {
-	if (loop->is_nested)
+	if (avow__is_nested(loop))
 		return;
-	loop->is_nested = true;
+	loop->attention |= ATTEND_NESTED;
 	loop->bits_hidden = loop->bits;
 	loop->bits = 0;
 }
 
 void avow__slabs_show(avow_loop *loop)
 {
-	if (!loop->is_nested)
+	if (!avow__is_nested(loop))
 		return;
-	loop->is_nested = false;
+	loop->attention &= (unsigned char)~ATTEND_NESTED;
 	loop->bits = loop->bits_hidden;
 	loop->bits_hidden = 0;
 }
@@ -183,6 +182,8 @@ static void *slab_refill(avow_loop *loop)
 		struct avow__slab *slab = slab_next(loop);
 		if (!slab)
 			return NULL;
+		/* It is left because it is full. */
+		loop->slab->used = SLAB_NODES;
 		loop->slab = slab;
 		(void)slab_take_word(loop, slab);
 	}
@@ -191,7 +192,7 @@ static void *slab_refill(avow_loop *loop)
 
 void *avow__node_refill(avow_loop *loop)
 {
-	if (!loop->is_nested)
+	if (!avow__is_nested(loop))
 		return slab_refill(loop);
 	/* Nested: every node comes this way, to learn the depth of now. */
 	avow__slabs_show(loop);
@@ -264,6 +265,9 @@ size_t avow__slabs_used(const avow_loop *loop)
 		used += slab->used;
 		slab = slab->all_next;
 	} while (slab != loop->all);
-	return used - (size_t)__builtin_popcountll(loop->bits |
-						   loop->bits_hidden);
+	used -= loop->slab->used;
+	for (size_t i = 0; i < SLAB_WORDS; i++)
+		used += (size_t)__builtin_popcountll(
+			slab_live(loop, loop->slab, i));
+	return used;
 }

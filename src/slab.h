@@ -21,11 +21,12 @@ struct avow__slab {
 	avow_loop *loop;
 	struct avow__slab *next, *prev;		/* partial ring or spare list */
 	struct avow__slab *all_next, *all_prev;
-	uint32_t used;		/* nodes handed out or in the loop's hand */
+	uint32_t used;		/* nodes handed out; not kept while in hand */
 	bool is_partial;	/* in the loop's partial ring */
 	uint64_t free[SLAB_WORDS];
 };
 /* Nodes at the start of a slab that its own header takes. */
+#define SLAB_NODES (SLAB_SIZE / NODE_SIZE - SLAB_HEADER_NODES)
 #define SLAB_HEADER_NODES \
 	((sizeof(struct avow__slab) + NODE_SIZE - 1) / NODE_SIZE)
 
@@ -55,8 +56,8 @@ static inline void avow__node_give_back(avow_loop *loop, void *node)
 	struct avow__slab *slab = avow__slab_of(node);
 	const size_t index = ((uintptr_t)node & (SLAB_SIZE - 1)) / NODE_SIZE;
 	slab->free[index / 64] |= 1ull << (index % 64);
-	slab->used--;
-	if (UNLIKELY(slab != loop->slab && (!slab->used || !slab->is_partial)))
+	if (UNLIKELY(slab != loop->slab) &&
+	    (--slab->used == 0 || !slab->is_partial))
 		avow__slab_freed(loop, slab);
 }
 

@@ -8,7 +8,6 @@
 
 #include "alloc.h"
 #include "debug.h"
-#include "promise.h"
 #include "report.h"
 
 #include <inttypes.h>
@@ -102,7 +101,16 @@ const avow_type avow_int_type = { .name = "int",
 const avow_type avow_double_type = { .name = "double",
 				     .describe = value_describe_double };
 const avow_type avow_ptr_type = { .name = "pointer" };
-const avow_type avow_promise_type = { .name = "promise" };
+/* Never called: promises are followed.  That there is one lets a single test
+ * tell values from what is to be waited for. */
+static avow_value value_then_promise(avow_value value, void *context)
+{
+	(void)context;
+	return value;
+}
+
+const avow_type avow_promise_type = { .name = "promise",
+				      .then = value_then_promise };
 const avow_type avow_str_type = { .name = "string",
 				  .drop = value_drop_str,
 				  .copy = value_copy_str,
@@ -306,7 +314,8 @@ avow_value avow_copy(avow_value value)
 static avow_promise *value_sole_source(const avow_loop *loop)
 {
 	const avow_promise *p = loop ? loop->running : NULL;
-	if (!p)
+	/* What a finally or a tap was given is passed on after it. */
+	if (!p || p->word & KEEP)
 		return NULL;
 	avow_promise *source = p->source, *owner = avow__owner(source);
 	/* A slot, or a handle got further out, may lead somebody else to it. */
@@ -318,14 +327,30 @@ static avow_promise *value_sole_source(const avow_loop *loop)
 	return owner;
 }
 
+/*
+ * A copy for the running handler.  Counted types copy to the same payload: if
+ * that is what the handler was given, a note says that returning it gives the
+ * copy away, and does not pass the original on.
+ */
+static avow_value value_take_copy(const avow_loop *loop, avow_value value)
+{
+	avow_promise *p = loop ? loop->running : NULL;
+	const avow_value copy = avow_copy(value);
+	if (p && avow__value_same(copy, value) &&
+	    avow__value_same(value, avow__owner(p->source)->value))
+		p->word |= TOOK;
+	return copy;
+}
+
 avow_value avow_take(avow_value value)
 {
+	avow_loop *const loop = avow__thread.current;
 	if (!value.type || !value.type->drop || !value.as.ptr)
 		return value;
 	avow__unlend(value);
-	avow_promise *owner = value_sole_source(avow__thread.current);
+	avow_promise *owner = value_sole_source(loop);
 	if (!owner)
-		return avow_copy(value);
+		return value_take_copy(loop, value);
 	if (avow__value_same(value, owner->value)) {
 		owner->value = avow__none;
 		return value;

@@ -9,6 +9,7 @@
 #include "libev.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 
 /* One event to wait for.  The promise stands in the watcher's `data`. */
@@ -188,6 +189,13 @@ avow_promise *avow_immediate_at(const char *place, avow_loop *loop)
 	return p;
 }
 
+/* libev aborts on a closed descriptor, and makes a table as large as the
+ * number it is given: so ask the system first. */
+static bool watch_is_fd(int fd)
+{
+	return fd >= 0 && fcntl(fd, F_GETFD) != -1;
+}
+
 avow_promise *avow_ready_at(const char *place, avow_loop *loop, int fd,
 			    int events, double seconds)
 {
@@ -201,8 +209,8 @@ avow_promise *avow_ready_at(const char *place, avow_loop *loop, int fd,
 		watch_reject_time(loop, p, seconds);
 		return p;
 	}
-	if (fd < 0 || !wanted) {
-		avow__resolve_root(loop, p, avow_errno(fd < 0 ? EBADF : EINVAL));
+	if (!watch_is_fd(fd) || !wanted) {
+		avow__resolve_root(loop, p, avow_errno(wanted ? EBADF : EINVAL));
 		return p;
 	}
 	struct watch_io *io = avow__node_alloc(loop);

@@ -39,7 +39,7 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 
 /* In a header: what AVOW_TYPE defines, for a payload type T of <= 8 bytes. */
 #define AVOW_TYPE_DECLARE(name, T)                                         \
-	typedef T name##_payload;                                          \
+	__extension__ typedef T name##_payload;                            \
 	extern const avow_type name##_type;                                \
 	AVOW_MUST_USE avow_value name##_value(name##_payload x);           \
 	name##_payload name##_get(avow_value value);                       \
@@ -110,7 +110,7 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 
 /* In a header: what AVOW_STRUCT defines. */
 #define AVOW_STRUCT_DECLARE(name, T)                                       \
-	typedef T name##_payload;                                          \
+	__extension__ typedef T name##_payload;                            \
 	extern const avow_type name##_type;                                \
 	AVOW_MUST_USE avow_value name##_value(T x);                        \
 	T *name##_get(avow_value value);                                   \
@@ -343,8 +343,9 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 /* A result as a value of ours. */
 #define AVOW_AS_VALUE_own_(i, type) type##_value((type##_payload)p##i)
 #define AVOW_AS_VALUE_copy_(i, type) \
-	avow_copy(type##_value((type##_payload)p##i))
-#define AVOW_AS_VALUE_bytes_(i) avow_bytes(p##i, (size_t)n##i)
+	avow_copy(type##_value((type##_payload)(uintptr_t)p##i))
+#define AVOW_AS_VALUE_bytes_(i)                                            \
+	(p##i ? avow_bytes(p##i, n##i > 0 ? (size_t)n##i : 0) : avow_none())
 #define AVOW_AS_VALUE_num_(i, T)                                           \
 	((T)0.5 != 0 ? avow_double((double)p##i) : avow_int((int64_t)p##i))
 
@@ -453,27 +454,27 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 
 /* Each evaluates the call once (not at all when out of memory). */
 #define AVOW_PROMISIFY(loop, ...) \
-	AVOW_CALL_(loop, AVOW_START_ZERO_, __VA_ARGS__)
+	AVOW_CALL_(loop, #__VA_ARGS__, AVOW_START_ZERO_, __VA_ARGS__)
 #define AVOW_PROMISIFY_TRUE(loop, ...) \
-	AVOW_CALL_(loop, AVOW_START_TRUE_, __VA_ARGS__)
+	AVOW_CALL_(loop, #__VA_ARGS__, AVOW_START_TRUE_, __VA_ARGS__)
 #define AVOW_PROMISIFY_ID(loop, ...) \
-	AVOW_CALL_(loop, AVOW_START_ID_, __VA_ARGS__)
+	AVOW_CALL_(loop, #__VA_ARGS__, AVOW_START_ID_, __VA_ARGS__)
 #define AVOW_PROMISIFY_PTR(loop, ...) \
-	AVOW_CALL_(loop, AVOW_START_PTR_, __VA_ARGS__)
+	AVOW_CALL_(loop, #__VA_ARGS__, AVOW_START_PTR_, __VA_ARGS__)
 #define AVOW_PROMISIFY_VOID(loop, ...) \
-	AVOW_CALL_(loop, AVOW_START_VOID_, __VA_ARGS__)
+	AVOW_CALL_(loop, #__VA_ARGS__, AVOW_START_VOID_, __VA_ARGS__)
 
-#define AVOW_CALL_BODY_(loop, start, ...)                                  \
+#define AVOW_CALL_BODY_(loop, text, start, ...)                            \
 		avow_call avow_call_ = avow_begin_at(AVOW_HERE, (loop),    \
-						     #__VA_ARGS__);        \
+						     text);                \
 		if (avow_call_.is_open) {                                  \
 			void *const AVOW_CONTEXT = avow_call_.context;     \
 			start(__VA_ARGS__)                                 \
 		}
 #ifndef __cplusplus
-#define AVOW_CALL_(loop, start, ...)                                       \
+#define AVOW_CALL_(loop, text, start, ...)                                 \
 	__extension__({                                                    \
-		AVOW_CALL_BODY_(loop, start, __VA_ARGS__)                  \
+		AVOW_CALL_BODY_(loop, text, start, __VA_ARGS__)            \
 		avow_call_.promise;                                        \
 	})
 #define AVOW_AUTO_ __auto_type
@@ -483,9 +484,9 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 		[__builtin_types_compatible_p(__typeof__(x), _Bool) ? -1 : 1] \
 		AVOW_MAYBE_UNUSED;
 #else
-#define AVOW_CALL_(loop, start, ...)                                       \
+#define AVOW_CALL_(loop, text, start, ...)                                 \
 	[&]() -> avow_promise * {                                          \
-		AVOW_CALL_BODY_(loop, start, __VA_ARGS__)                  \
+		AVOW_CALL_BODY_(loop, text, start, __VA_ARGS__)            \
 		return avow_call_.promise;                                 \
 	}()
 #define AVOW_AUTO_ auto
@@ -518,7 +519,7 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
  *
  *     static void photo_done(avow_promise *p,
  *                            void (*callback)(int, photo *, void *),
- *                            void *context);
+ *                            const void *context);
  *
  * which hands the outcome of `p` to a legacy consumer, with the roles above
  * and at most one result: an error as its code (0 is none; a code of 0 is
@@ -526,6 +527,20 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
  * it for the call, AVOW_SKIP is 0.  Out of memory at once: the callback is
  * still called, with ENOMEM.
  */
+/* A result that is given away is taken first: it may be that it cannot. */
+#define AVOW_GIVE_ctx_(name, i, T)
+#define AVOW_GIVE_err_(name, i, T, x)
+#define AVOW_GIVE_negerr_(name, i, T, x)
+#define AVOW_GIVE_errin_(name, i, T, x)
+#define AVOW_GIVE_negerrin_(name, i, T, x)
+#define AVOW_GIVE_own_(name, i, type, T) \
+	if (!avow_is_error(value))       \
+		value = taken_ = avow_take(value);
+#define AVOW_GIVE_copy_(name, i, type, T)
+#define AVOW_GIVE_bytes_(name, i, P, N)
+#define AVOW_GIVE_num_(name, i, T)
+#define AVOW_GIVE_skip_(name, i, T)
+
 #define AVOW_LENT_ctx_(name, i, T) T p##i;
 #define AVOW_LENT_err_(name, i, T, x)
 #define AVOW_LENT_negerr_(name, i, T, x)
@@ -546,7 +561,7 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 #define AVOW_OUT_errin_(name, i, T, x) AVOW_OUT_err_(name, i, T, x)
 #define AVOW_OUT_negerrin_(name, i, T, x) AVOW_OUT_negerr_(name, i, T, x)
 #define AVOW_OUT_own_(name, i, type, T) \
-	T p##i = ok_ ? (T)type##_take(value) : (T)0;
+	T p##i = ok_ ? (T)type##_get(value) : (T)0;
 #define AVOW_OUT_copy_(name, i, type, T) \
 	T p##i = ok_ ? (T)type##_get(value) : (T)0;
 #define AVOW_OUT_bytes_(name, i, P, N)                                     \
@@ -568,7 +583,7 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 #define AVOW_ARG_num_(name, i, T) AVOW_COMMA_##i p##i
 #define AVOW_ARG_skip_(name, i, T) AVOW_COMMA_##i p##i
 
-#define AVOW_KEEP_ctx_(name, i, T) to_.p##i = (T)context;
+#define AVOW_KEEP_ctx_(name, i, T) to_.p##i = (T)(uintptr_t)context;
 #define AVOW_KEEP_err_(name, i, T, x)
 #define AVOW_KEEP_negerr_(name, i, T, x)
 #define AVOW_KEEP_errin_(name, i, T, x)
@@ -589,9 +604,13 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 	{                                                                  \
 		const struct name##_to_ *to =                              \
 			(const struct name##_to_ *)arg;                    \
+		avow_value taken_ = avow_none();                           \
+		AVOW_EACH_(AVOW_GIVE_, name, __VA_ARGS__)                  \
 		const bool ok_ = !avow_is_error(value);                    \
 		AVOW_EACH_(AVOW_OUT_, name, __VA_ARGS__)                   \
 		to->callback(AVOW_EACH_(AVOW_ARG_, name, __VA_ARGS__));    \
+		if (avow_is_error(taken_))                                 \
+			avow_drop(taken_);                                 \
 		return avow_none();                                        \
 	}                                                                  \
 	AVOW_MAYBE_UNUSED static void name(                                \

@@ -1,0 +1,98 @@
+/*
+ * SPDX-License-Identifier: MIT
+ *
+ * A small user of every macro that writes code, compiled (not run) by
+ * headers.sh in each C and C++ from C99 and C++11 on: a header that compiles
+ * alone says nothing about what its macros expand to.
+ */
+#include <avow.h>
+
+#include <stdlib.h>
+
+typedef struct photo {
+	int size;
+} photo;
+
+struct place {
+	double x, y;
+};
+
+void photo_free(photo *p);
+photo *photo_ref(photo *p);
+void place_clear(struct place *p);
+const char *photo_strerror(int code);
+int photo_load(const char *url, void (*done)(int, photo *, void *), void *ctx);
+bool photo_ask(void (*done)(const void *, int, double, const char *, size_t),
+	       const void *ctx);
+int photo_id(void (*done)(int, photo *, void *), void *ctx);
+void *photo_open(void (*done)(int, photo *, void *), void *ctx);
+void photo_go(void (*done)(int, photo *, void *), void *ctx);
+avow_promise *use(avow_loop *loop);
+avow_value keep(avow_value value, void *arg);
+
+AVOW_TYPE_DECLARE(plain, void *);
+AVOW_TYPE(plain, void *);
+AVOW_TYPE(owned, photo *, photo_free);
+AVOW_TYPE(shared, photo *, photo_free, photo_ref);
+AVOW_STRUCT_DECLARE(point, struct place);
+AVOW_STRUCT(point, struct place);
+AVOW_STRUCT(place, struct place, place_clear);
+AVOW_DOMAIN_DECLARE(pictures);
+AVOW_DOMAIN(pictures, photo_strerror);
+
+AVOW_CALLBACK(on_photo, AVOW_ERR(int, photo_strerror), AVOW_OWN(owned),
+	      AVOW_CTX(void *));
+AVOW_CALLBACK(on_answer, AVOW_CTX(const void *), AVOW_ERR_IN(int, pictures_domain),
+	      AVOW_NUM(double), AVOW_BYTES(const char *, size_t));
+AVOW_CALLBACK(on_nothing, AVOW_NEGERR(long, photo_strerror), AVOW_SKIP(char),
+	      AVOW_CTX(void *));
+AVOW_CALLBACK(on_copy, AVOW_CTX(void *), AVOW_COPY(shared, void *),
+	      AVOW_NEGERR_IN(int, pictures_domain), AVOW_OWN(owned, void *));
+AVOW_CALLBACKIFY(photo_done, AVOW_ERR(int, photo_strerror), AVOW_OWN(owned),
+		 AVOW_CTX(void *));
+
+avow_value keep(avow_value value, void *arg)
+{
+	(void)arg;
+	return value;
+}
+
+static void consume(int code, photo *p, void *ctx)
+{
+	(void)code, (void)p, (void)ctx;
+}
+
+avow_promise *use(avow_loop *loop)
+{
+	struct place at = { 1, 2 };
+	avow_promise *p =
+		AVOW_PROMISIFY(loop, photo_load("a,b", on_photo, AVOW_CONTEXT));
+	avow_promise *q =
+		AVOW_PROMISIFY_TRUE(loop, photo_ask(on_answer, AVOW_CONTEXT));
+	p = avow_then(p, keep, loop);
+	p = avow_catch(p, keep, NULL);
+	p = avow_finally(p, keep, NULL);
+	p = avow_tap(p, keep, NULL);
+	p = avow_tap_catch(p, keep, NULL);
+	p = avow_catch_code(p, &pictures_domain, 3, keep, NULL);
+	p = avow_attach(p, NULL, free);
+	p = avow_shield(p);
+	p = avow_then_copy(p, keep, &at);
+#ifndef __cplusplus
+	p = avow_then_copy(p, keep, &(struct place){ 1, 2 });
+	p = avow_on(p, .fulfilled = keep, .arg = loop, .drop = free);
+#elif __cplusplus >= 202002L
+	p = avow_on(p, .fulfilled = keep, .arg = loop, .drop = free);
+#else
+	avow_handlers handlers = avow_handlers();
+	handlers.fulfilled = keep;
+	p = avow_on(p, handlers);
+#endif
+	photo_done(p, consume, NULL);
+	q = AVOW_PROMISIFY_ID(loop, photo_id(on_photo, AVOW_CONTEXT));
+	avow_resolve(avow_pending(loop), avow_await(q));
+	q = AVOW_PROMISIFY_PTR(loop, photo_open(on_photo, AVOW_CONTEXT));
+	avow_reject(avow_pending(loop), avow_error(5, "%s", "five"));
+	(void)AVOW_PROMISIFY_VOID(loop, photo_go(on_photo, AVOW_CONTEXT));
+	return q;
+}
