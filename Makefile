@@ -209,13 +209,17 @@ again = $(MAKE) --no-print-directory
 
 check-gcc: ## the suites with gcc, at -O0 and -O2, warnings are errors
 	+@$(call need,gcc) \
-	$(again) VARIANT=gcc-O0 CC=gcc OPT=-O0 WERROR=1 programs suites && \
-	$(again) VARIANT=gcc-O2 CC=gcc OPT=-O2 WERROR=1 programs suites
+	$(again) VARIANT=gcc-O0 CC=gcc OPT=-O0 WERROR=1 programs suites; \
+	status=$$?; \
+	$(again) VARIANT=gcc-O2 CC=gcc OPT=-O2 WERROR=1 programs suites && \
+	exit $$status
 
 check-clang: ## the same with clang
 	+@$(call need,clang) \
-	$(again) VARIANT=clang-O0 CC=clang OPT=-O0 WERROR=1 programs suites && \
-	$(again) VARIANT=clang-O2 CC=clang OPT=-O2 WERROR=1 programs suites
+	$(again) VARIANT=clang-O0 CC=clang OPT=-O0 WERROR=1 programs suites; \
+	status=$$?; \
+	$(again) VARIANT=clang-O2 CC=clang OPT=-O2 WERROR=1 programs suites && \
+	exit $$status
 
 check-debug: ## the suites with AVOW_DEBUG=1: invariants at every step
 	+@$(again) VARIANT=debug OPT=-O1 AVOW_DEBUG=1 suites \

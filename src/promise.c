@@ -211,8 +211,9 @@ void avow__extra_finish(avow_loop *loop, avow_promise *p)
  * `from` is NULL for one that was settled from outside. */
 static void promise_places(avow_promise *p, const avow_promise *from)
 {
+	/* A RUNNING one has not come to its own places yet. */
 	const bool is_passed = from && from->word & AVOW_REJECTED &&
-			       !(from->word & IMMORTAL);
+			       !(from->word & (IMMORTAL | RUNNING));
 	p->place_before = from ? from->place : NULL;
 	const char *const oldest = is_passed ? from->place_older : NULL;
 	p->place_older = is_passed ? from->place_before : NULL;

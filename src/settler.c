@@ -129,7 +129,7 @@ static struct avow__call *table_find(const struct avow__table *table,
 				     const void *context)
 {
 	const uint32_t index = context_index(context);
-	return index < __atomic_load_n(&table->made, __ATOMIC_RELAXED) ?
+	return index < __atomic_load_n(&table->made, __ATOMIC_ACQUIRE) ?
 		       table_at(table, index) :
 		       NULL;
 }
@@ -172,12 +172,13 @@ static struct avow__call *table_grow(struct avow__table *table,
 			return NULL;
 		table->chunk[top - 6] = chunk;
 	}
-	__atomic_store_n(&table->made, index + 1, __ATOMIC_RELAXED);
 	struct avow__call *call = table_at(table, index);
 	memset(call, 0, sizeof(*call));
 	call->index = index;
 	__atomic_store_n(&call->state, generation << CALL_SHIFT,
 			 __ATOMIC_RELAXED);
+	/* Another thread may ask for this index by an old context. */
+	__atomic_store_n(&table->made, index + 1, __ATOMIC_RELEASE);
 	return call;
 }
 

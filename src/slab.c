@@ -111,10 +111,26 @@ void avow__slabs_trim(avow_loop *loop)
 	}
 }
 
+/* The reserve, if even that is there.  It is told by the next drain: the hook
+ * is the program's code, and whoever allocates is in the middle of something. */
+static struct avow__slab *slab_from_reserve(avow_loop *loop)
+{
+	struct avow__slab *slab = loop->reserve;
+	loop->reserve = NULL;
+	if (slab && !loop->is_on_reserve) {
+		loop->is_on_reserve = true;
+		loop->must_tell_memory = true;
+		avow__wake(loop);
+	}
+	return slab;
+}
+
 /* The next slab to hand out from; the one in hand is full. */
 static struct avow__slab *slab_next(avow_loop *loop)
 {
 	struct avow__slab *slab = loop->partial;
+	if (!loop->reserve)
+		slab_reserve(loop, slab_new(loop));
 	if (slab) {
 		slab_partial_remove(loop, slab);
 		return slab;
@@ -126,21 +142,7 @@ static struct avow__slab *slab_next(avow_loop *loop)
 		return slab;
 	}
 	slab = slab_new(loop);
-	if (slab) {
-		if (!loop->reserve)
-			slab_reserve(loop, slab_new(loop));
-		return slab;
-	}
-	slab = loop->reserve;
-	loop->reserve = NULL;
-	if (slab && !loop->is_on_reserve) {
-		/* Told by the next drain: the hook is the program's code, and
-		 * whoever allocates is in the middle of something. */
-		loop->is_on_reserve = true;
-		loop->must_tell_memory = true;
-		avow__wake(loop);
-	}
-	return slab;
+	return slab ? slab : slab_from_reserve(loop);
 }
 
 /* Take the first word with free nodes in hand; false when the slab is full. */

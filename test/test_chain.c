@@ -479,19 +479,6 @@ static avow_value take_counted(avow_value value, void *arg)
 	return avow_take(value);
 }
 
-static avow_value copy_counted(avow_value value, void *arg)
-{
-	(void)arg;
-	return avow_copy(value);
-}
-
-static avow_value take_counted_and_drop(avow_value value, void *arg)
-{
-	(void)arg;
-	avow_drop(avow_take(value));
-	return value;
-}
-
 static int owners_left_by(avow_handler_fn *fn, bool has_another_reader)
 {
 	struct counted counted = { 1 };
@@ -509,25 +496,6 @@ FX_TEST(a_counted_value_that_is_taken_and_returned_ends)
 {
 	ck_assert_int_eq(owners_left_by(take_counted, false), 0);
 	ck_assert_int_eq(owners_left_by(take_counted, true), 0);
-}
-
-FX_TEST(a_counted_value_that_is_copied_and_returned_ends)
-{
-	ck_assert_int_eq(owners_left_by(copy_counted, false), 0);
-	ck_assert_int_eq(owners_left_by(copy_counted, true), 0);
-}
-
-FX_TEST(a_counted_value_whose_copy_was_dropped_may_be_returned)
-{
-	struct counted counted = { 1 };
-	avow_promise *const p = avow_resolved(fx.loop, counted_value(&counted));
-	avow_hold(p);
-	avow_then(p, take_counted_and_drop, NULL);
-	fx_run();
-	ck_assert_int_eq(counted.owners, 1);
-	avow_release(p);
-	fx_run();
-	ck_assert_int_eq(counted.owners, 0);
 }
 
 static avow_value take_in_nested_handler(avow_value value, void *arg)

@@ -346,8 +346,10 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 	avow_copy(type##_value((type##_payload)(uintptr_t)p##i))
 #define AVOW_AS_VALUE_bytes_(i)                                            \
 	(p##i ? avow_bytes(p##i, n##i > 0 ? (size_t)n##i : 0) : avow_none())
-#define AVOW_AS_VALUE_num_(i, T)                                           \
-	((T)0.5 != 0 ? avow_double((double)p##i) : avow_int((int64_t)p##i))
+#define AVOW_AS_VALUE_num_(i, T) \
+	(AVOW_IS_REAL_(T) ? avow_double((double)p##i) : avow_int((int64_t)p##i))
+/* Does T keep fractions?  (A bool turns one half into true, but so is 1.5.) */
+#define AVOW_IS_REAL_(T) ((T)0.5 != 0 && (T)1.5 != (T)1)
 
 /* One result, or none. */
 #define AVOW_ONE_ctx_(name, i, T)
@@ -568,7 +570,7 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 	P p##i = ok_ ? (P)avow_str_get(value) : (P)0;                      \
 	N n##i = ok_ ? (N)avow_str_size(value) : (N)0;
 #define AVOW_OUT_num_(name, i, T)                                          \
-	T p##i = !ok_ ? (T)0 : (T)0.5 != 0 ? (T)avow_double_get(value) :   \
+	T p##i = !ok_ ? (T)0 : AVOW_IS_REAL_(T) ? (T)avow_double_get(value) : \
 		 (T)avow_int_get(value);
 #define AVOW_OUT_skip_(name, i, T) T p##i = (T)0;
 
