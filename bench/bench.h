@@ -226,6 +226,8 @@ struct memory_facts {
 	double rss_peak_mb;
 	double rss_after_mb;
 	double slabs_after_mb;
+	/* By how much it stays up in a program that has used its heap. */
+	double rss_stays_mb;
 };
 
 void memory_measure(const struct workload *w, size_t steps,

@@ -198,6 +198,7 @@ static int facts_run(const struct options *o)
 	printf("then_bytes %.3f\n", r.facts.bytes_per_then);
 	printf("burst_rss_mb %.2f\n",
 	       r.facts.rss_after_mb - r.facts.rss_before_mb);
+	printf("burst_rss_used_heap_mb %.2f\n", r.facts.rss_stays_mb);
 	for (i = 0; i < r.memory_count; i++) {
 		printf("mallocs_%s %.6f\n", r.memory[i].workload->name,
 		       r.memory[i].mallocs_steady);

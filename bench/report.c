@@ -184,12 +184,15 @@ void report_memory(const struct results *r)
 	       "slabs each.\n"
 	       "Resident, before, at and after a burst of %zu promises: %.1f, "
 	       "%.1f, %.1f MB;\n"
-	       "%.2f MB of slabs stay with the loop.\n"
+	       "%.2f MB of slabs stay with the loop.  After the same in a "
+	       "program that has freed\n"
+	       "a large block before, %.1f MB stay resident.\n"
 	       "Most that the whole run had resident: %.0f MB.  It took %.0f "
 	       "seconds.\n",
 	       f->promise_size, f->then_count, f->bytes_per_then,
 	       f->burst_count, f->rss_before_mb, f->rss_peak_mb,
-	       f->rss_after_mb, f->slabs_after_mb, machine_rss_peak_mb(),
+	       f->rss_after_mb, f->slabs_after_mb, f->rss_stays_mb,
+	       machine_rss_peak_mb(),
 	       r->seconds);
 }
 
@@ -261,10 +264,10 @@ static void json_memory(FILE *file, const struct results *r)
 		"  \"bytes_per_pending_then\": %.4f,\n"
 		"  \"burst\": {\"promises\": %zu, \"rss_before_mb\": %.3f, "
 		"\"rss_peak_mb\": %.3f, \"rss_after_mb\": %.3f, "
-		"\"slabs_after_mb\": %.3f}\n",
+		"\"slabs_after_mb\": %.3f, \"rss_stays_mb\": %.3f}\n",
 		f->promise_size, f->bytes_per_then, f->burst_count,
 		f->rss_before_mb, f->rss_peak_mb, f->rss_after_mb,
-		f->slabs_after_mb);
+		f->slabs_after_mb, f->rss_stays_mb);
 }
 
 bool report_json(const struct results *r, const char *path)

@@ -110,8 +110,8 @@ typedef void avow_drop_fn(void *ptr);
  * Ownership   `ev` stays the program's; free the avow_loop first.  (Destroying
  *             `ev` first is survived: the avow_loop is then detached.)
  * Returns     the loop, or NULL when out of memory or out of loop numbers
- *             (4096 loops may exist at one time; 1024 where pointers have
- *             32 bits: 16).
+ *             (4095 loops may exist at one time, 15 where pointers have 32
+ *             bits).
  * Thread      the calling thread becomes the loop's thread; see
  *             avow_loop_adopt().
  * Since       0.1
@@ -131,11 +131,14 @@ AVOW_API AVOW_MUST_USE avow_loop *avow_loop_new(struct ev_loop *ev);
  *
  * Ownership   every handle of the loop is invalid afterwards, held or not.
  *             Contexts of calls stay harmless: settling one is ignored.
+ *             Memory of avow_alloc() ends: requests that a library still uses
+ *             must be taken back by their cancel hooks.
  * Since       0.1
  */
 AVOW_API void avow_loop_free(avow_loop *loop);
 
-/* The loop whose handler is running in this thread, or NULL.  Since 0.1 */
+/* The loop whose jobs are running in this thread, or NULL outside of them.
+ * Since 0.1 */
 AVOW_API avow_loop *avow_loop_current(void);
 /* The loop a promise belongs to.  Since 0.1 */
 AVOW_API avow_loop *avow_loop_of(const avow_promise *p);
@@ -146,6 +149,7 @@ AVOW_API struct ev_loop *avow_loop_ev(const avow_loop *loop);
  * Hand the loop to the calling thread, for a program that makes its loops in
  * one thread and runs them in others.  No other thread may be using the loop.
  *
+ * Thread      the new one, with no handler of the loop on any stack.
  * Since       0.1
  */
 AVOW_API void avow_loop_adopt(avow_loop *loop);
@@ -176,7 +180,7 @@ AVOW_API AVOW_MUST_USE bool avow_post(avow_loop *loop, avow_job_fn *fn,
  * How long jobs may run in a row before timers and sockets get their turn:
  * `jobs` of them and, checked from the eighth on, `seconds` of time, whichever
  * comes first.  The rest continue in the next iteration of the loop, in the
- * same order.  Default 65536 jobs, 0.001 s.  A zero leaves that bound as it is.
+ * same order.  Default 65536 jobs, 0.001 s.  Zero leaves a bound as it is.
  *
  * Since       0.1
  */
@@ -199,10 +203,10 @@ typedef struct avow_stats {
 	uint64_t jobs;		 /* jobs run */
 	uint64_t ignored;	 /* settled again, or after following */
 	uint64_t late;		 /* callbacks that came twice or too late */
-	size_t promise_count;	 /* promises that exist now */
+	size_t promise_count;	 /* promises, and blocks beside them, in use */
 	size_t promise_size;	 /* bytes of one of them */
 	size_t slab_bytes;	 /* memory held for promises now, spare included */
-	size_t call_count;	 /* calls begun and not yet settled */
+	size_t call_count;	 /* calls begun whose callback is awaited */
 } avow_stats;
 
 /* Fill `out` with the loop's counters.  Linear in the number of slabs.  0.1 */
@@ -219,7 +223,8 @@ typedef enum avow_report_kind {
 typedef struct avow_report {
 	avow_report_kind kind;
 	avow_value error;	/* borrowed; none unless UNHANDLED */
-	const char *call;	/* ABANDONED, LATE: the call, as written; or NULL */
+	const char *call;	/* ABANDONED, LATE: the call, as written; NULL
+				   where a context was got by avow_context() */
 	const char *place[4];	/* where it was attached or made, newest first */
 	size_t place_count;
 } avow_report;
@@ -231,8 +236,11 @@ typedef void avow_report_fn(avow_loop *loop, const avow_report *report,
  * Say who is told.  NULL brings back avow_report_print, the default.  Pass
  * avow_report_abort to end the program at an unhandled rejection.
  *
- * Calls back  `fn` from the loop; it may use the loop.  UNHANDLED comes when
- *             the promise is reaped, which is when nobody can attach any more.
+ * Calls back  `fn` in the loop's thread, from whatever finds out: between two
+ *             jobs (UNHANDLED, when the promise is reaped, which is when nobody
+ *             can attach any more; MEMORY), in avow_loop_free() (ABANDONED), in
+ *             avow_settle() (LATE).  It may use the loop.  The report is good
+ *             until `fn` returns.  A cancellation is never reported.
  * Since       0.1
  */
 AVOW_API void avow_loop_on_report(avow_loop *loop, avow_report_fn *fn,
@@ -258,6 +266,8 @@ typedef struct avow_allocator {
  * Replace the allocator for the whole process; NULL brings the default back.
  * Call it before the first loop and the first value are made.
  *
+ * Ownership   `allocator` is copied; its functions are called from any thread
+ *             that uses the library.
  * Since       0.1
  */
 AVOW_API void avow_set_allocator(const avow_allocator *allocator);
@@ -276,7 +286,8 @@ AVOW_API void avow_set_allocator(const avow_allocator *allocator);
 struct avow_type {
 	const char *name;
 	avow_drop_fn *drop;	/* free a payload pointer; never given NULL */
-	/* A second owner of the same payload, or an error value. */
+	/* A second owner of the same payload, or an error value.  Not called
+	 * for NULL. */
 	avow_value (*copy)(avow_value value);
 	/*
 	 * A thenable, to be waited for: start it, and avow_settle(context, ...)
@@ -300,7 +311,8 @@ AVOW_API AVOW_MUST_USE avow_value avow_int(int64_t i);
 AVOW_API AVOW_MUST_USE avow_value avow_double(double d);
 /* A copy of `text`; NULL gives none.  Out of memory gives an error.  0.1 */
 AVOW_API AVOW_MUST_USE avow_value avow_str(const char *text);
-/* The same for any bytes: a string value of `size` bytes, and a NUL.  0.1 */
+/* The same for any bytes: a string value of `size` bytes, and a NUL.  `bytes`
+ * may be NULL where `size` is 0.  Since 0.1 */
 AVOW_API AVOW_MUST_USE avow_value avow_bytes(const void *bytes, size_t size);
 /* A pointer that stays yours: nobody frees it.  Since 0.1 */
 AVOW_API AVOW_MUST_USE avow_value avow_ptr(void *ptr);
@@ -323,9 +335,10 @@ AVOW_API AVOW_MUST_USE avow_value avow_list(const avow_value *values,
  */
 AVOW_API AVOW_MUST_USE avow_value avow_await(avow_promise *p);
 
-/* Read a value; borrowed where it is a pointer.  The wrong type aborts. 0.1 */
+/* Is it of this type; is there no value?  Since 0.1 */
 AVOW_API bool avow_is(avow_value value, const avow_type *type);
 AVOW_API bool avow_is_none(avow_value value);
+/* Read a value; borrowed where it is a pointer.  The wrong type aborts. 0.1 */
 AVOW_API bool avow_bool_get(avow_value value);
 AVOW_API int64_t avow_int_get(avow_value value);
 AVOW_API double avow_double_get(avow_value value);
@@ -339,9 +352,11 @@ AVOW_API AVOW_MUST_USE avow_value avow_list_at(avow_value list, size_t index);
 
 /*
  * Make a borrowed value yours.  In a handler, its argument is moved out when
- * nobody else can still read it, and so is the item last got with
- * avow_list_at() from such an argument; everything else is copied through its
- * type.  A value that needs no drop is given back as it is.
+ * nobody else can still read it (no other consumer, hold or slot, and no handle
+ * got further out), and so is the item last got with avow_list_at() from such
+ * an argument; everything else is copied through its type.  A value that needs
+ * no drop is given back as it is.  From then on use what this returned, and no
+ * longer what it was given.
  *
  * Returns     the value, to be dropped or given away once; an error in the
  *             domain avow_core_domain (AVOW_ENOTCOPYABLE) where the type
@@ -349,7 +364,8 @@ AVOW_API AVOW_MUST_USE avow_value avow_list_at(avow_value list, size_t index);
  * Since       0.1
  */
 AVOW_API AVOW_MUST_USE avow_value avow_take(avow_value value);
-/* A second owner of the same value, through its type; or an error.  0.1 */
+/* A second owner of the same value, through its type; or an error.  To pass a
+ * handler's argument on, return the argument and not a copy of it.  0.1 */
 AVOW_API AVOW_MUST_USE avow_value avow_copy(avow_value value);
 /* End a value you own.  Since 0.1 */
 AVOW_API void avow_drop(avow_value value);
@@ -373,7 +389,10 @@ AVOW_API void avow_drop(avow_value value);
  * travels by value; place_get() gives a pointer to it.  A third argument frees
  * what its members own: void place_clear(struct place *).
  *
- * Names for AVOW_TYPE_WITH see avow/callback.h, where these are written.
+ * (avow_take() moves it and never copies it.)
+ *
+ * AVOW_TYPE_WITH(name, T, drop, copy, then, is_error, describe) writes the
+ * members of avow_type out; see avow/callback.h.
  */
 
 
@@ -404,9 +423,10 @@ enum {
 	AVOW_EDEADLOCK,		/* avow_wait(): nothing left that could settle */
 	AVOW_EINTERRUPTED,	/* avow_wait(): ev_break() was called */
 	AVOW_ENESTING,		/* avow_wait(): nested too deep */
-	AVOW_ENOTCOPYABLE,	/* avow_take(): others still read it */
+	AVOW_ENOTCOPYABLE,	/* avow_take(), avow_copy(): the type has no copy */
 	AVOW_EREASON,		/* rejected with a value that is no error */
-	AVOW_EINVALID		/* bad input to a function that starts work */
+	AVOW_EINVALID		/* a time that is negative or not finite, or
+				   nothing to wait for */
 };
 
 /*
@@ -430,7 +450,8 @@ AVOW_API AVOW_MUST_USE avow_value avow_domain_error(const avow_domain *domain,
 						    int code);
 /*
  * A new error on top of `cause`, which it takes over; it keeps its code and
- * domain.  A cause that is no error is fine: see avow_cause().
+ * domain.  A cause that has none, being no error or one of another type, gives
+ * AVOW_EREASON of avow_core_domain.  Out of memory keeps the code alone.
  *
  * Since       0.1
  */
@@ -450,7 +471,8 @@ AVOW_API int avow_code(avow_value error);
 AVOW_API const avow_domain *avow_domain_of(avow_value error);
 /*
  * Text for people, of any value, error or not; never NULL.  Good until this
- * thread has asked for eight more, or the value is dropped.
+ * thread has asked for eight more, or the value is dropped.  Texts of values
+ * other than errors and strings are cut at 255 bytes.
  *
  * Since       0.1
  */
@@ -465,7 +487,8 @@ AVOW_API bool avow_is_timeout(avow_value value);
 /*
  * Carry an error as plain data, which fulfils, and get it back.  Both take
  * over what they are given; avow_unreify() gives any other value back as it
- * is, and so does avow_reify() with one that is no error.
+ * is, and so does avow_reify() with one that is no error.  Out of memory gives
+ * an error, which rejects.
  *
  * Since       0.1
  */
@@ -516,7 +539,8 @@ AVOW_API avow_promise *avow_pending(avow_loop *loop);
  * Since       0.1
  */
 AVOW_API void avow_resolve(avow_promise *p, avow_value value);
-/* The same; a reason that is no error is wrapped in one (AVOW_EREASON). 0.1 */
+/* The same; a reason that is no error is wrapped in one (AVOW_EREASON); a
+ * promise is a programming error: avow_resolve() follows one.  Since 0.1 */
 AVOW_API void avow_reject(avow_promise *p, avow_value reason);
 
 /* A promise that is settled from the start.  They take the value.  Since 0.1 */
@@ -532,8 +556,10 @@ AVOW_API avow_promise *avow_rejected_at(const char *place, avow_loop *loop,
 #define avow_resolved(...) avow_resolved_at(AVOW_HERE, __VA_ARGS__)
 #define avow_rejected(...) avow_rejected_at(AVOW_HERE, __VA_ARGS__)
 
+/* Looking handles no rejection.  Since 0.1 */
 AVOW_API avow_state avow_state_of(const avow_promise *p);
-/* What a settled promise holds, borrowed; a pending one aborts.  Since 0.1 */
+/* What a settled promise holds, borrowed, and good as long as `p`; a pending
+ * one aborts.  Since 0.1 */
 AVOW_API AVOW_MUST_USE avow_value avow_value_of(const avow_promise *p);
 
 /*
@@ -552,7 +578,8 @@ AVOW_API void avow_release(avow_promise *p);
  * alive.  Out of memory sets it to NULL at once.
  *
  * Ownership   `where` must stay valid until then or until avow_unslot(where),
- *             which forgets it and sets it to NULL.
+ *             which forgets it and sets it to NULL.  It must not be a slot
+ *             already.
  * Since       0.1
  */
 AVOW_API void avow_slot(avow_promise *p, avow_promise **where);
@@ -578,7 +605,9 @@ AVOW_API void avow_cancel(avow_promise *p);
  * Returns     the value, good as long as `p`; an error of avow_core_domain
  *             when nothing is left that could settle `p` (AVOW_EDEADLOCK), at
  *             ev_break() (AVOW_EINTERRUPTED) and beyond avow_loop_nesting_max
- *             (AVOW_ENESTING); `p` itself is then still pending.
+ *             (AVOW_ENESTING), or when the loop is being freed
+ *             (AVOW_EABANDONED); `p` itself is then still pending.  Waiting
+ *             handles a rejection.
  * Since       0.1
  */
 AVOW_API AVOW_MUST_USE avow_value avow_wait(avow_promise *p);
@@ -637,14 +666,19 @@ AVOW_API avow_promise *avow_shield(avow_promise *p);
  * `copy_size` bytes there are copied, the handler gets a pointer to the copy
  * instead of `arg`, and `drop`, if any, gets that pointer before the copy ends.
  */
+#if defined(__cplusplus) && __cplusplus >= 202002L
+#define AVOW_UNSET_ = 0 /* so that C++20 may leave members out */
+#else
+#define AVOW_UNSET_
+#endif
 typedef struct avow_handlers {
-	avow_handler_fn *fulfilled;
-	avow_handler_fn *rejected;
-	avow_handler_fn *finally;
-	void *arg;
-	const void *copy;
-	size_t copy_size;
-	avow_drop_fn *drop;
+	avow_handler_fn *fulfilled AVOW_UNSET_;
+	avow_handler_fn *rejected AVOW_UNSET_;
+	avow_handler_fn *finally AVOW_UNSET_;
+	void *arg AVOW_UNSET_;
+	const void *copy AVOW_UNSET_;
+	size_t copy_size AVOW_UNSET_;
+	avow_drop_fn *drop AVOW_UNSET_;
 } avow_handlers;
 
 AVOW_API avow_promise *avow_then_at(const char *place, avow_promise *p,
@@ -747,7 +781,8 @@ AVOW_API AVOW_MUST_USE avow_call avow_begin_at(const char *place,
 					       avow_loop *loop,
 					       const char *name);
 #define avow_begin(...) avow_begin_at(AVOW_HERE, __VA_ARGS__)
-/* The promise of the call; rejected with `code` when it did not start.  0.1 */
+/* The promise of the call.  When it did not start it is rejected with `code`
+ * in avow_start_domain, unless its callback came all the same.  Since 0.1 */
 AVOW_API avow_promise *avow_end(avow_call call, bool started, int code);
 
 /*
@@ -761,14 +796,15 @@ AVOW_API avow_promise *avow_end(avow_call call, bool started, int code);
  */
 AVOW_API void avow_settle(const void *context, avow_value value);
 
-/* A context for a promise of avow_pending(), to be settled as above, and from
- * any thread.  The same one each time it is asked.  Never NULL.  Since 0.1 */
+/* The context of a promise of avow_pending() or of a call, to be settled as
+ * above, and from any thread: the same each time while `p` is pending, and one
+ * that does nothing afterwards.  Never NULL.  Since 0.1 */
 AVOW_API void *avow_context(avow_promise *p);
 
 /*
  * Say that the call will be settled by another thread: it then keeps ev_run()
  * alive until it is.  Gives the context back, so that it can stand in a call:
- * avow_threaded(AVOW_CONTEXT).
+ * avow_threaded(AVOW_CONTEXT).  Does nothing when the call is over.
  *
  * Since       0.1
  */
@@ -777,7 +813,8 @@ AVOW_API void *avow_threaded(const void *context);
 /*
  * Call `fn(arg)` when the promise of the call is cancelled, or abandoned with
  * its loop, to stop the work.  One for each call; a second replaces it.  `fn`
- * is not called once the call has been settled.
+ * is not called once the call has been settled.  It runs before the drops of
+ * what was attached, so that work stops before its argument goes.
  *
  * Since       0.1
  */
@@ -788,7 +825,8 @@ AVOW_API void avow_on_cancel(const void *context, avow_job_fn *fn, void *arg);
  * still be read: for intrusive requests, option structs and results.  Zeroed.
  * After a cancellation it lives until the callback comes; a cancel hook that
  * knows that no callback will come says so with avow_settle(context,
- * avow_none()).
+ * avow_none()), as the last thing it does, for its argument may be there.
+ * avow_loop_free() ends it in any case.  Aligned for any type.
  *
  * Returns     NULL when out of memory or when the call is over.
  * Since       0.1
@@ -797,11 +835,11 @@ AVOW_API AVOW_MUST_USE void *avow_alloc(const void *context, size_t size);
 
 /*
  * For libraries with no callback, that say which descriptor they wait for
- * (libpq, MariaDB).  `step(events, state)` runs as a job, first with 0 events,
- * and returns avow_until(fd, events, seconds) to be called again when that has
- * come, or what the promise shall become.
+ * (libpq, MariaDB).  `step(events, state)` runs as a job, first with 0 events
+ * (an avow_int of the mask below), and returns avow_until(fd, events, seconds)
+ * to be called again when that has come, or what the promise shall become.
  *
- * Ownership   `state` stays the caller's.
+ * Ownership   `state` stays the caller's, and must outlive the promise.
  * Since       0.1
  */
 AVOW_API avow_promise *avow_drive(avow_loop *loop, avow_handler_fn *step,
@@ -814,7 +852,9 @@ AVOW_API avow_promise *avow_drive_at(const char *place, avow_loop *loop,
 enum { AVOW_READ = 1, AVOW_WRITE = 2, AVOW_TIMEOUT = 4 };
 /*
  * "Call me again": `events` of `fd` (AVOW_READ | AVOW_WRITE, or 0 and any fd
- * for time alone), or AVOW_TIMEOUT after `seconds`; 0 waits for ever.
+ * for time alone), or AVOW_TIMEOUT after `seconds`; 0 waits for ever.  Rounded
+ * up to milliseconds, at most six days.  Nothing to wait for, or a time that is
+ * negative or NaN, is an error (AVOW_EINVALID).
  *
  * Since       0.1
  */
@@ -844,7 +884,8 @@ AVOW_API void avow_as_callback_at(const char *place, avow_promise *p,
  * watcher.  While pending they keep ev_run() alive.
  */
 
-/* Fulfilled with none after `seconds`; negative or NaN is rejected.  0.1 */
+/* Fulfilled with none after `seconds`; a time that is negative or not finite is
+ * rejected (AVOW_EINVALID).  Since 0.1 */
 AVOW_API avow_promise *avow_delay(avow_loop *loop, double seconds);
 /* Fulfilled with none in the next iteration of the loop.  Since 0.1 */
 AVOW_API avow_promise *avow_immediate(avow_loop *loop);
@@ -861,6 +902,8 @@ AVOW_API avow_promise *avow_writable(avow_loop *loop, int fd);
 AVOW_API avow_promise *avow_delay_at(const char *place, avow_loop *loop,
 				     double seconds);
 AVOW_API avow_promise *avow_immediate_at(const char *place, avow_loop *loop);
+/* Both: `events` of `fd`, or AVOW_TIMEOUT when `seconds` have passed first; 0
+ * seconds wait for ever.  No events: EINVAL.  Since 0.1 */
 AVOW_API avow_promise *avow_ready_at(const char *place, avow_loop *loop, int fd,
 				     int events, double seconds);
 #define avow_delay(...) avow_delay_at(AVOW_HERE, __VA_ARGS__)

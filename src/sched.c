@@ -39,11 +39,15 @@ void avow__depth_set(avow_loop *loop, unsigned depth)
 	}
 }
 
-static void sched_tell_memory(avow_loop *loop)
+/* An allocation failed some time ago: tell, and see whether it still would. */
+static void sched_on_reserve(avow_loop *loop)
 {
 	const avow_report report = { .kind = AVOW_REPORT_MEMORY };
-	loop->must_tell_memory = false;
-	avow__report(loop, &report);
+	if (loop->must_tell_memory) {
+		loop->must_tell_memory = false;
+		avow__report(loop, &report);
+	}
+	avow__slabs_restock(loop);
 }
 
 /*
@@ -125,8 +129,8 @@ void avow__drain(avow_loop *loop, unsigned depth)
 	loop->tick++;
 	loop->drains++;
 
-	if (UNLIKELY(loop->must_tell_memory))
-		sched_tell_memory(loop);
+	if (UNLIKELY(loop->is_on_reserve))
+		sched_on_reserve(loop);
 	if (loop->parked_top >= depth)
 		avow__reap(loop, depth);
 	if (avow__run_jobs(loop, depth)) {

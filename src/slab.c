@@ -93,6 +93,12 @@ static void slab_is_empty(avow_loop *loop, struct avow__slab *slab)
 	}
 }
 
+void avow__slabs_restock(avow_loop *loop)
+{
+	if (!loop->reserve)
+		slab_reserve(loop, slab_new(loop));
+}
+
 void avow__slab_freed(avow_loop *loop, struct avow__slab *slab)
 {
 	if (!slab->used)
@@ -129,8 +135,6 @@ static struct avow__slab *slab_from_reserve(avow_loop *loop)
 static struct avow__slab *slab_next(avow_loop *loop)
 {
 	struct avow__slab *slab = loop->partial;
-	if (!loop->reserve)
-		slab_reserve(loop, slab_new(loop));
 	if (slab) {
 		slab_partial_remove(loop, slab);
 		return slab;

@@ -80,6 +80,8 @@ static inline void avow__node_free(avow_loop *loop, void *node)
 bool avow__slabs_open(avow_loop *loop);
 /* All memory back to the allocator, whatever is in it. */
 void avow__slabs_close(avow_loop *loop);
+/* Set a reserve aside again, once there is memory. */
+void avow__slabs_restock(avow_loop *loop);
 /* More than spare_max empty slabs go back. */
 void avow__slabs_trim(avow_loop *loop);
 /* Depth bookkeeping: while nested, every allocation passes through refill. */

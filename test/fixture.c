@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -569,17 +568,6 @@ static struct child {
 	char text[4096];
 } child;
 
-/* Coverage is written at exit, and abort() is none. */
-void __gcov_dump(void) __attribute__((weak));
-
-static void dump_and_abort(int number)
-{
-	signal(number, SIG_DFL);
-	if (__gcov_dump)
-		__gcov_dump();
-	raise(number);
-}
-
 bool fx_abort_begin(void)
 {
 	const struct rlimit no_core = { 0, 0 };
@@ -596,7 +584,6 @@ bool fx_abort_begin(void)
 	close(ends[0]);
 	close(ends[1]);
 	setrlimit(RLIMIT_CORE, &no_core);
-	signal(SIGABRT, dump_and_abort);
 	return true;
 }
 

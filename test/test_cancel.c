@@ -657,6 +657,89 @@ FX_TEST(a_finally_runs_once_where_its_source_is_cancelled)
 	fx_expect("f:cancelled");
 }
 
+static avow_value cancel_self_and_clean(avow_value value, void *arg)
+{
+	(void)arg;
+	(void)value;
+	fx_log("in");
+	avow_cancel(self);
+	return avow_await(cleanup);
+}
+
+FX_TEST(a_finally_that_cancels_itself_still_cleans_up)
+{
+	avow_promise *const p = avow_resolved(fx.loop, avow_int(1));
+	cleanup = avow_pending(fx.loop);
+	self = avow_on(p, .finally = cancel_self_and_clean, .arg = "f",
+		       .drop = fx_drop);
+	avow_catch(self, note_kind, "catch");
+	fx_run();
+	fx_expect("in|catch:cancelled");
+	ck_assert_int_eq(avow_state_of(cleanup), AVOW_PENDING);
+	avow_resolve(cleanup, fx_box_new(1));
+	fx_run();
+	fx_expect("drop:f");
+	ck_assert_int_eq(fx.boxes, 0);
+}
+
+static avow_value cancel_self_and_fail(avow_value value, void *arg)
+{
+	(void)arg;
+	(void)value;
+	avow_cancel(self);
+	return avow_error(EIO, "no cleanup");
+}
+
+FX_TEST(the_error_of_a_finally_that_cancelled_itself_is_reported)
+{
+	avow_promise *const p = avow_resolved(fx.loop, avow_int(1));
+	self = avow_finally(p, cancel_self_and_fail, NULL);
+	fx_run();
+	fx_expect_reports("unhandled:no cleanup");
+}
+
+FX_TEST(a_finally_whose_cleanup_is_done_can_be_cancelled)
+{
+	avow_promise *const p = avow_resolved(fx.loop, fx_box_new(1));
+	cleanup = avow_pending(fx.loop);
+	avow_promise *const q = avow_on(p, .finally = clean_up, .arg = "f",
+					.drop = fx_drop);
+	avow_on(q, .fulfilled = note_kind, .rejected = note_kind, .arg = "q");
+	fx_run();
+	avow_resolve(cleanup, avow_int(1));
+	avow_cancel(q);
+	fx_run();
+	const char *const text = fx_take_log();
+	ck_assert_msg(strstr(text, "q:cancelled") && strstr(text, "drop:f"),
+		      "%s", text);
+	ck_assert_int_eq(fx.boxes, 0);
+}
+
+FX_TEST(a_tap_that_waits_can_be_cancelled)
+{
+	const struct work work = work_start("w");
+	avow_promise *const p = avow_resolved(fx.loop, fx_box_new(1));
+	avow_promise *const q = avow_tap(p, give_promise, work.promise);
+	avow_catch(q, note_kind, "q");
+	fx_run();
+	avow_cancel(q);
+	fx_run();
+	fx_expect("hook:w|q:cancelled");
+	ck_assert_int_eq(fx.boxes, 0);
+	avow_settle(work.context, avow_none());
+}
+
+FX_TEST(promises_that_wait_in_a_circle_can_be_cancelled)
+{
+	avow_promise *const p = avow_pending(fx.loop);
+	avow_promise *const q = avow_then(p, fx_note, "never");
+	avow_resolve(p, avow_await(q));
+	fx_run();
+	avow_cancel(q);
+	fx_run();
+	fx_expect("");
+}
+
 
 /* ----------------------------------------------------------------- In the large */
 

@@ -955,6 +955,52 @@ FX_TEST(tap_attach_and_shield_take_a_second_hop)
 	ck_assert_str_eq(order_of(p), "1|drop:a|2|X|3|4|5|6");
 }
 
+
+
+/* ------------------------------------------------------------ By address */
+
+/* The names are macros that add the place; behind each is a function. */
+FX_TEST(every_chain_verb_has_an_address)
+{
+	avow_promise *(*const verbs[])(avow_promise *, avow_handler_fn *,
+				       void *) = {
+		avow_then, avow_catch, avow_finally, avow_tap, avow_tap_catch
+	};
+	avow_promise *(*const shield)(avow_promise *) = avow_shield;
+	avow_promise *(*const attach)(avow_promise *, void *, avow_drop_fn *) =
+		avow_attach;
+	avow_promise *(*const catch_code)(avow_promise *, const avow_domain *,
+					  int, avow_handler_fn *, void *) =
+		avow_catch_code;
+	avow_promise *p = bad();
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		p = verbs[i](p, i == 1 ? fx_fail : fx_pass, "v");
+		fx_log("%zu", i);
+	}
+	p = catch_code(attach(shield(p), "a", fx_drop), &avow_errno_domain,
+		       EIO, fx_seven, "code");
+	avow_then(p, fx_note, "end");
+	fx_run();
+	fx_expect("0|1|2|3|4|v:!bad|v:!failed|v:!failed|drop:a|code:!failed|"
+		  "end:7");
+}
+
+FX_TEST(every_source_of_promises_has_an_address)
+{
+	avow_promise *(*const pending)(avow_loop *) = avow_pending;
+	avow_promise *(*const resolved)(avow_loop *, avow_value) =
+		avow_resolved;
+	avow_promise *(*const rejected)(avow_loop *, avow_value) =
+		avow_rejected;
+	avow_promise *const p = pending(fx.loop);
+	avow_then(p, fx_note, "p");
+	avow_then(resolved(fx.loop, avow_int(1)), fx_note, "q");
+	avow_catch(rejected(fx.loop, avow_error(EIO, "bad")), fx_note, "r");
+	avow_resolve(p, avow_int(0));
+	fx_run();
+	fx_expect("q:1|r:!bad|p:0");
+}
+
 int main(void)
 {
 	return fx_main("chain");

@@ -338,15 +338,25 @@ FX_TEST(jobs_without_end_do_not_starve_a_socket)
 	close(ends[1]);
 }
 
+static void break_all(void *arg)
+{
+	(void)arg;
+	fx_log("break");
+	ev_break(fx.ev, EVBREAK_ALL);
+}
+
 FX_TEST(jobs_without_end_do_not_starve_a_break)
 {
 	is_stopped = false;
-	fx_later(0.005, stop, NULL);
 	job_for_ever(NULL);
 	ev_run(fx.ev, EVRUN_ONCE);
-	fx_log("returned");
+	fx_log("one turn");
+	fx_later(0.001, break_all, NULL);
 	fx_run();
-	fx_expect("returned|stopped");
+	fx_log("broken");
+	is_stopped = true;
+	fx_run();
+	fx_expect("one turn|break|broken");
 }
 
 static void post_four(void *arg)
@@ -720,6 +730,40 @@ FX_TEST(freeing_a_loop_rejects_a_delay)
 	fx_expect("delay:abandoned");
 	fx_run();
 	(void)fx_take_reports();
+}
+
+FX_TEST(freeing_a_loop_ends_its_immediates)
+{
+	avow_on(avow_immediate(fx.loop), .fulfilled = note_code,
+		.rejected = note_code, .arg = "immediate");
+	fx_free_loop();
+	const char *const text = fx_take_log();
+	ck_assert_msg(!strncmp(text, "immediate:", 10), "%s", text);
+	fx_run();
+}
+
+static avow_value immediate_in_turn(avow_value value, void *first)
+{
+	fx_log("%u", ev_iteration(fx.ev) - *(unsigned *)first);
+	return value;
+}
+
+static void make_immediates(void *first)
+{
+	*(unsigned *)first = ev_iteration(fx.ev);
+	avow_promise *const p = avow_then(avow_immediate(fx.loop),
+					  immediate_in_turn, first);
+	avow_then(avow_resolved(fx.loop, avow_none()), immediate_in_turn,
+		  first);
+	avow_immediate(fx.loop);
+	avow_then(p, fx_pass, NULL);
+}
+
+FX_TEST(an_immediate_runs_in_the_next_turn_of_the_loop)
+{
+	unsigned first = 0;
+	fx_in_callback(make_immediates, &first);
+	fx_expect("0|1|none");
 }
 
 FX_TEST(freeing_no_loop_does_nothing)

@@ -234,6 +234,39 @@ FX_TEST(a_thenable_that_never_settles_is_dropped_with_the_loop)
 		      text);
 }
 
+FX_TEST(a_thenable_not_yet_called_when_the_loop_is_freed_is_dropped)
+{
+	avow_promise *const p = avow_resolved(fx.loop,
+					      foreign_value_of(SETTLE_NOW));
+	avow_on(p, .fulfilled = fx_note, .rejected = fx_seven, .arg = "end");
+	fx_free_loop();
+	const char *const text = fx_take_log();
+	ck_assert_msg(strstr(text, "end:") && strstr(text, "free"), "%s",
+		      text);
+}
+
+static avow_value cancel_and_give_promise(avow_value value, void *context);
+
+AVOW_TYPE_WITH(hasty, avow_promise **, 0, 0, cancel_and_give_promise, false,
+	       0);
+
+static avow_value cancel_and_give_promise(avow_value value, void *context)
+{
+	avow_promise *const p = *hasty_get(value);
+	avow_settle(context, avow_await(avow_delay(fx.loop, 3600.)));
+	avow_cancel(p);
+	return avow_none();
+}
+
+FX_TEST(a_thenable_that_gives_a_promise_may_be_cancelled_by_its_start)
+{
+	avow_promise *p = avow_pending(fx.loop);
+	avow_catch(p, fx_note_code, "catch");
+	avow_resolve(p, hasty_value(&p));
+	fx_run();
+	fx_expect("catch:1");
+}
+
 FX_TEST(a_thenable_not_yet_called_is_dropped_by_a_cancellation)
 {
 	avow_promise *const p = avow_pending(fx.loop);

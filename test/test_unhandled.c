@@ -451,6 +451,30 @@ FX_TEST(the_usual_hook_prints_causes)
 		      fx_abort_text());
 }
 
+static avow_promise *unhandled;
+
+static void hold_unhandled(avow_loop *loop, const avow_report *report,
+			   void *arg)
+{
+	fx_report(loop, report, arg);
+	avow_hold(unhandled);
+}
+
+FX_TEST(a_report_may_hold_what_it_is_about_through_a_slot)
+{
+	avow_loop_on_report(fx.loop, hold_unhandled, NULL);
+	avow_slot(bad(), &unhandled);
+	fx_run();
+	fx_expect_reports("unhandled:bad");
+	ck_assert_ptr_nonnull(unhandled);
+	avow_catch(unhandled, fx_note, "catch");
+	fx_run();
+	avow_release(unhandled);
+	fx_run();
+	fx_expect("catch:!bad");
+	ck_assert_ptr_null(unhandled);
+}
+
 
 /* ------------------------------------------------------------------ Abandoned */
 
@@ -529,6 +553,27 @@ FX_TEST(an_abandoned_call_may_call_back_afterwards)
 	on_done(0, call.context);
 	on_done(0, call.context);
 	fx_expect("");
+}
+
+static const void *abandoned_context;
+
+static void settle_abandoned(avow_loop *loop, const avow_report *report,
+			     void *arg)
+{
+	fx_report(loop, report, arg);
+	avow_settle(abandoned_context, avow_int(3));
+}
+
+FX_TEST(a_report_may_settle_the_call_it_is_about)
+{
+	const avow_call call = avow_begin(fx.loop, "call");
+	abandoned_context = call.context;
+	avow_on(avow_end(call, true, 0), .fulfilled = fx_note,
+		.rejected = fx_note, .arg = "end");
+	avow_loop_on_report(fx.loop, settle_abandoned, NULL);
+	fx_free_loop();
+	fx_expect("end:3");
+	fx_expect_reports("abandoned:call");
 }
 
 #ifdef AVOW_DEBUG

@@ -74,6 +74,51 @@ FX_TEST(wait_ends_at_a_break)
 	avow_resolve(p, avow_none());
 }
 
+static void free_loop(void *arg)
+{
+	(void)arg;
+	avow_loop *const loop = fx.loop;
+	fx.loop = NULL;
+	avow_loop_free(loop);
+}
+
+FX_TEST(wait_ends_when_the_loop_is_freed)
+{
+	avow_promise *const p = avow_pending(fx.loop);
+	fx_later(0.001, free_loop, NULL);
+	fx_later(3600., fx_job, "never");
+	const avow_value value = avow_wait(p);
+	ck_assert(avow_error_is(value, &avow_core_domain, AVOW_EABANDONED));
+}
+
+static avow_value wait_for_nothing(avow_value value, void *p)
+{
+	fx_note_code(avow_wait(p), "wait");
+	return value;
+}
+
+FX_TEST(wait_in_a_loop_that_is_being_freed_ends_at_once)
+{
+	avow_promise *const p = avow_pending(fx.loop);
+	avow_promise *const q = avow_pending(fx.loop);
+	avow_catch(p, wait_for_nothing, q);
+	avow_catch(q, fx_note_code, "q");
+	avow_hold(q);
+	fx_free_loop();
+	const char *const text = fx_take_log();
+	ck_assert_msg(strstr(text, "wait:3") && strstr(text, "q:3"), "%s",
+		      text);
+	fx_expect_reports("unhandled:the loop was freed first");
+}
+
+FX_TEST(wait_without_a_libev_loop_is_a_deadlock)
+{
+	avow_promise *const p = avow_pending(fx.loop);
+	fx_destroy_ev();
+	const avow_value value = avow_wait(p);
+	ck_assert(avow_error_is(value, &avow_core_domain, AVOW_EDEADLOCK));
+}
+
 static avow_value wait_in_handler(avow_value value, void *arg)
 {
 	(void)value;

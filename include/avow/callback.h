@@ -30,6 +30,16 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 
 /* A declaration that swallows the semicolon after a macro, at file scope. */
 #define AVOW_END_(name) struct avow_end_of_##name##_
+/* A typedef that may stand twice, in a header and beside the definition. */
+#ifdef __clang__
+#define AVOW_TYPEDEF_(T, name)                                             \
+	_Pragma("clang diagnostic push")                                   \
+	_Pragma("clang diagnostic ignored \"-Wtypedef-redefinition\"")     \
+	typedef T name;                                                    \
+	_Pragma("clang diagnostic pop")
+#else
+#define AVOW_TYPEDEF_(T, name) __extension__ typedef T name;
+#endif
 /* False at compile time is an array of negative size. */
 #define AVOW_ASSERT_(name, claim) \
 	typedef char avow_##name##_[(claim) ? 1 : -1] AVOW_MAYBE_UNUSED
@@ -39,7 +49,7 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 
 /* In a header: what AVOW_TYPE defines, for a payload type T of <= 8 bytes. */
 #define AVOW_TYPE_DECLARE(name, T)                                         \
-	__extension__ typedef T name##_payload;                            \
+	AVOW_TYPEDEF_(T, name##_payload)                                   \
 	extern const avow_type name##_type;                                \
 	AVOW_MUST_USE avow_value name##_value(name##_payload x);           \
 	name##_payload name##_get(avow_value value);                       \
@@ -53,7 +63,8 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 	(__VA_ARGS__)
 #define AVOW_PICK_(a, b, c, d, chosen, ...) chosen
 
-/* The same, with the fields of an avow_type written out, in their order. */
+/* The same with the members of avow_type after `name` written out: drop, copy,
+ * then, is_error, describe. */
 #define AVOW_TYPE_WITH(name, T, ...)                                      \
 	AVOW_TYPE_DECLARE(name, T);                                        \
 	AVOW_ASSERT_(name##_fits_in_a_value,                               \
@@ -110,7 +121,7 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 
 /* In a header: what AVOW_STRUCT defines. */
 #define AVOW_STRUCT_DECLARE(name, T)                                       \
-	__extension__ typedef T name##_payload;                            \
+	AVOW_TYPEDEF_(T, name##_payload)                                   \
 	extern const avow_type name##_type;                                \
 	AVOW_MUST_USE avow_value name##_value(T x);                        \
 	T *name##_get(avow_value value);                                   \
@@ -181,7 +192,7 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 /* -------------------------------------------------------------- Callbacks
  *
  * Roles, one for each parameter of the callback's prototype, in its order, at
- * most eight:
+ * most eight, with exactly one AVOW_CTX:
  *
  *   AVOW_CTX(T)              the context pointer (void *, const void *); once
  *   AVOW_ERR(T, strerror)    a code, 0 is success; codes go into the domain
@@ -189,11 +200,11 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
  *   AVOW_NEGERR(T, strerror) a code that is an error below 0
  *   AVOW_ERR_IN(T, domain)   as AVOW_ERR, codes in a domain that exists
  *   AVOW_NEGERR_IN(T, domain)
- *   AVOW_OWN(type)           a result that becomes ours (AVOW_TYPE `type`)
+ *   AVOW_OWN(type)           a result that becomes ours, of an AVOW_TYPE
  *   AVOW_OWN(type, T)        the same where the prototype says T (void *)
  *   AVOW_COPY(type[, T])     a borrowed result: copied through its type
  *   AVOW_BYTES(P, N)         two parameters, a pointer and a length: copied
- *                            into a string value
+ *                            into a string value; NULL gives none
  *   AVOW_NUM(T)              a number
  *   AVOW_SKIP(T)             nothing of interest
  *
@@ -624,12 +635,14 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 		struct name##_to_ to_;                                     \
 		avow_handlers handlers_;                                   \
 		memset(&to_, 0, sizeof(to_));                              \
-		memset(&handlers_, 0, sizeof(handlers_));                  \
 		to_.callback = callback;                                   \
 		AVOW_EACH_(AVOW_KEEP_, name, __VA_ARGS__)                  \
 		handlers_.fulfilled = handlers_.rejected = name##_hand_;   \
+		handlers_.finally = 0;                                     \
+		handlers_.arg = 0;                                         \
 		handlers_.copy = &to_;                                     \
 		handlers_.copy_size = sizeof(to_);                         \
+		handlers_.drop = 0;                                        \
 		if (!avow_try_(AVOW_HERE, p, &handlers_))                  \
 			(void)name##_hand_(avow_errno(12), &to_);          \
 	}                                                                  \
