@@ -267,7 +267,6 @@ struct results {
 	struct memory_row memory[64];
 	size_t memory_count;
 	struct memory_facts facts;
-	bool has_facts;
 	int cpu;
 	size_t aged_count;
 	double seconds;

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define STEPS_ANY 100000000
 
@@ -121,12 +123,11 @@ static bool is_chosen(const struct workload *w, const char *only)
 	return !only;
 }
 
-static void memory_run(const struct options *o, struct results *r)
+static void memory_rows(const struct options *o, struct results *r)
 {
 	size_t i, steps;
 
-	memory_facts(o->burst_count, &r->facts);
-	r->has_facts = true;
+	memory_meter();
 	for (i = 0; i < workload_count; i++) {
 		if (!is_chosen(&workloads[i], o->only))
 			continue;
@@ -136,6 +137,46 @@ static void memory_run(const struct options *o, struct results *r)
 		memory_measure(&workloads[i], steps_round(steps),
 			       &r->memory[r->memory_count++]);
 	}
+}
+
+static void memory_burst(const struct options *o, struct results *r)
+{
+	memory_facts(o->burst_count, &r->facts);
+}
+
+/*
+ * In a process of its own: counting replaces the library's allocator, and a
+ * burst shows what it leaves behind only where nothing was left before.
+ */
+static void in_child(void (*run)(const struct options *o, struct results *r),
+		     const struct options *o, struct results *r)
+{
+	FILE *const file = tmpfile();
+	int status = -1;
+	pid_t child;
+
+	fflush(stdout);
+	child = file ? fork() : -1;
+	if (child < 0)
+		bench_fail("no child process: %s", strerror(errno));
+	if (child == 0) {
+		run(o, r);
+		if (fwrite(r, sizeof(*r), 1, file) != 1 || fflush(file) != 0)
+			bench_fail("cannot write: %s", strerror(errno));
+		_exit(0);
+	}
+	if (waitpid(child, &status, 0) != child || status != 0)
+		bench_fail("the memory was not measured");
+	rewind(file);
+	if (fread(r, sizeof(*r), 1, file) != 1)
+		bench_fail("the memory was not told");
+	fclose(file);
+}
+
+static void memory_run(const struct options *o, struct results *r)
+{
+	in_child(memory_burst, o, r);
+	in_child(memory_rows, o, r);
 }
 
 /* ------------------------------------------------------ Other ways to run */
@@ -359,7 +400,6 @@ int main(int argc, char **argv)
 
 	sizes_of(&o, "1000,10000,100000,1000000,10000000");
 	options_read(&o, argc, argv);
-	memory_meter();
 	if (o.count)
 		return count_run(&o);
 	r.cpu = machine_pin();
@@ -367,7 +407,6 @@ int main(int argc, char **argv)
 		return facts_run(&o);
 	r.aged_count = o.aged_count;
 	report_machine(&r);
-	/* First, so that nothing else has stretched the heap before it. */
 	memory_run(&o, &r);
 	report_row_head();
 	for (i = 0; i < workload_count; i++) {

@@ -354,6 +354,9 @@ static void chain_result(avow_loop *loop, avow_promise *p, avow_promise *source,
 		chain_unwanted(loop, p, source, result);
 	} else if (p->word & KEEP) {
 		chain_keep(loop, p, source, result);
+	} else if (result.type == &avow_promise_type) {
+		avow__follow(loop, p, result.as.ptr);
+		avow__unuse(loop, source);
 	} else if (result.type && result.type->drop && result.as.ptr &&
 		   chain_is_given(p, source, result)) {
 		/* `return value;`: passed through, and still owned once. */
@@ -388,20 +391,20 @@ static inline bool chain_is_plain(avow_value result, avow_value given)
 #define CHAIN_NOT_SHORT \
 	(EXTRA | ALIAS | PARKED | RUNNING | IMMORTAL | AVOW_REJECTED)
 
-/* avow__unuse() of a source between jobs, the short way first. */
-static inline __attribute__((always_inline)) void chain_unuse(avow_loop *loop, avow_promise *source)
+/* avow__retire() of an unused promise between jobs, the short way first. */
+static inline __attribute__((always_inline)) void
+chain_retire(avow_loop *loop, avow_promise *p)
 {
-	if (LIKELY(--source->uses == 0)) {
-		const uint32_t word = source->word;
-		if (UNLIKELY(word & CHAIN_NOT_SHORT) ||
-		    UNLIKELY(word >> DEPTH_SHIFT < loop->depth)) {
-			avow__retire(loop, source);
-			return;
-		}
-		const avow_value value = source->value;
-		avow__node_free(loop, source);
-		avow__value_drop(value);
+	const uint32_t word = p->word;
+	/* The depth stands in the highest bits: no need to cut the rest off. */
+	if (UNLIKELY(word & CHAIN_NOT_SHORT) ||
+	    UNLIKELY(word < loop->depth_word)) {
+		avow__retire(loop, p);
+		return;
 	}
+	const avow_value value = p->value;
+	avow__node_free(loop, p);
+	avow__value_drop(value);
 }
 
 /* The handler has returned. */
@@ -418,12 +421,13 @@ static inline __attribute__((always_inline)) void chain_reacted(avow_loop *loop,
 		avow__lent_check(loop, p, result);
 		p->value = result;
 		p->word = (word & ~(uint32_t)RUNNING) | AVOW_FULFILLED;
+		promise_check(loop, source);
 		if (tail)
 			avow__ring_splice(&loop->jobs, tail, false);
-		promise_check(loop, p);
-		if (!p->uses)
-			avow__retire(loop, p);
-		chain_unuse(loop, source);
+		else if (!p->uses)
+			chain_retire(loop, p);
+		if (--source->uses == 0)
+			chain_retire(loop, source);
 		return;
 	}
 	/* A cancelled one stays RUNNING until chain_unwanted() is done. */

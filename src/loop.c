@@ -22,6 +22,7 @@ bool avow__loop_open(avow_loop *loop, const struct avow__driver *driver)
 	loop->thread = avow__self();
 	loop->birth = (uint32_t)DEPTH_BASE << DEPTH_SHIFT;
 	loop->depth = DEPTH_BASE;
+	loop->depth_word = loop->birth;
 	loop->budget_jobs = 65536;
 	loop->budget_ns = 1000000;
 	loop->spare_max = 64;

@@ -61,6 +61,7 @@ struct avow_loop {
 	uint32_t birth;		/* word of a new node: its depth */
 	uint32_t depth;		/* of the drain on top; handles at or below it
 				   are used by nobody between two jobs */
+	uint32_t depth_word;	/* the same where a word has its depth */
 	uint64_t tick;		/* counts drains and jobs, to tell them apart */
 	unsigned char attention; /* ATTEND_...: why a drain must look up */
 	bool is_fed;		/* the driver will drain */

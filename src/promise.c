@@ -83,17 +83,12 @@ void avow__memory_free(struct avow__memory *memory)
 	}
 }
 
-void avow__park(avow_loop *loop, avow_promise *p)
+/* Nobody else's, and not parked: onto the list of `depth`. */
+static inline void promise_park_at(avow_loop *loop, avow_promise *p,
+				   unsigned depth)
 {
-	if (p->word & (PARKED | RUNNING | IMMORTAL))
-		return;
-	unsigned depth = avow__depth_of(p);
-	if (UNLIKELY(avow__is_nested(loop))) {
-		const unsigned now = avow__depth_now(loop);
-		depth = depth < now ? depth : now;
-	}
+	avow_promise *const tail = loop->parked[depth];
 	p->word |= PARKED;
-	avow_promise *tail = loop->parked[depth];
 	if (tail) {
 		p->next = tail->next;
 		tail->next = p;
@@ -104,9 +99,21 @@ void avow__park(avow_loop *loop, avow_promise *p)
 	if (loop->parked_top < depth)
 		loop->parked_top = depth;
 	loop->attention |= ATTEND_PARKED;
-	/* A drain at this very depth reaps between its jobs anyway. */
-	if (!loop->is_draining || loop->depth != depth)
-		avow__wake(loop);
+	/* Also when a drain is on the stack that will reap at this depth: that
+	 * may be far below, with a loop nested in one of its handlers. */
+	avow__wake(loop);
+}
+
+void avow__park(avow_loop *loop, avow_promise *p)
+{
+	if (p->word & (PARKED | RUNNING | IMMORTAL))
+		return;
+	unsigned depth = avow__depth_of(p);
+	if (UNLIKELY(avow__is_nested(loop))) {
+		const unsigned now = avow__depth_now(loop);
+		depth = depth < now ? depth : now;
+	}
+	promise_park_at(loop, p, depth);
 }
 
 void avow__retire(avow_loop *loop, avow_promise *p)
@@ -131,18 +138,21 @@ void avow__unuse_in_call(avow_loop *loop, avow_promise *p)
 		avow__park(loop, p);
 }
 
-/* The program may park more from inside a drop; so one at a time. */
-static void promise_reap_list(avow_loop *loop, avow_promise **list)
+/* The program may park more from inside a drop: that is another list then. */
+static inline void promise_reap_list(avow_loop *loop, avow_promise **list)
 {
-	while (*list) {
-		avow_promise *tail = *list, *p = tail->next;
-		if (p == tail)
-			*list = NULL;
-		else
-			tail->next = p->next;
+	avow_promise *const tail = *list;
+	if (!tail)
+		return;
+	*list = NULL;
+	for (avow_promise *p = tail->next, *next;; p = next) {
+		const bool is_last = p == tail;
+		next = p->next;
 		p->word &= ~(uint32_t)PARKED;
 		if (p->uses == 0 && !(p->word & RUNNING))
 			promise_free(loop, p);
+		if (is_last)
+			return;
 	}
 }
 
@@ -267,16 +277,43 @@ void avow__settle(avow_loop *loop, avow_promise *p, avow_value value,
 	promise_settled(loop, p, from);
 }
 
+/*
+ * Does nobody but `p`, which has one use of `source`, read it any more, so that
+ * it may be freed on the spot?  Between two jobs only.
+ */
+static inline bool promise_is_last_reader(const avow_loop *loop,
+					  const avow_promise *source)
+{
+	return source->uses == 1 && loop->is_draining &&
+	       !(source->word & (EXTRA | PARKED | RUNNING | IMMORTAL)) &&
+	       avow__depth_of(source) >= loop->depth;
+}
+
 void avow__settle_alias(avow_loop *loop, avow_promise *p, avow_promise *source,
 			bool in_front)
 {
 	avow_promise *const tail = p->tail;
+	const uint32_t word = source->word;
+	promise_ring_out(loop, tail, in_front);
+	if (LIKELY(promise_is_last_reader(loop, source))) {
+		/* It hands on what it has: the value, or the owner of it. */
+		const uint32_t tell = p->word & (EXTRA | CALL | RUNNING);
+		p->value = source->value;
+		p->word |= word & (ALIAS | STATE_MASK);
+		if (word & AVOW_REJECTED && !tell)
+			promise_places(p, source);
+		avow__node_free(loop, source);
+		if (UNLIKELY(tell))
+			promise_settled(loop, p, NULL);
+		else if (p->uses == 0)
+			avow__retire(loop, p);
+		return;
+	}
 	avow_promise *const owner = avow__owner(source);
 	p->owner = owner;
-	p->word |= ALIAS | (owner->word & STATE_MASK);
+	p->word |= ALIAS | (word & STATE_MASK);
 	if (owner != source)
 		owner->uses++;
-	promise_ring_out(loop, tail, in_front);
 	promise_settled(loop, p, source);
 	if (owner != source)
 		avow__unuse(loop, source);
@@ -328,24 +365,41 @@ static void promise_collapse(avow_loop *loop, avow_promise *p)
 	avow__node_free(loop, f);
 }
 
+/* A fulfilled promise handed over by avow_await() in the handler that has just
+ * returned, wanted by nobody else: what it holds can move. */
+static bool promise_is_given_up(const avow_loop *loop, const avow_promise *q)
+{
+	const uint32_t want = AVOW_FULFILLED | AWAITED | PARKED;
+	return (q->word & (want | EXTRA | ALIAS | RUNNING)) == want &&
+	       q->uses == 0 && loop->is_draining &&
+	       avow__depth_of(q) >= loop->depth;
+}
+
 void avow__follow(avow_loop *loop, avow_promise *p, avow_promise *q)
 {
 	CHECK(q, p->place, "avow_await(NULL)");
 	CHECK(!(q->word & DEAD), q->place, "avow_await() of a stale handle");
 	CHECK(avow__slab_of(q)->loop == loop, q->place,
 	      "avow_await() of a promise of another loop");
+	if (promise_is_given_up(loop, q)) {
+		const avow_value value = q->value;
+		q->value = avow__none;
+		avow__settle(loop, p, value, AVOW_FULFILLED, NULL);
+		return;
+	}
+	if (avow__is_settled(q)) {
+		q->word |= HANDLED;
+		q->uses++;
+		avow__settle_alias(loop, p, q, false);
+		return;
+	}
 	if (UNLIKELY(promise_is_cycle(p, q))) {
 		avow__settle(loop, p, avow__core_error(AVOW_ECYCLE),
 			     AVOW_REJECTED, NULL);
 		return;
 	}
-	q->word |= HANDLED;
 	q->uses++;
-	if (avow__is_settled(q)) {
-		avow__settle_alias(loop, p, q, false);
-		return;
-	}
-	q->word |= FOLLOWED;
+	q->word |= HANDLED | FOLLOWED;
 	p->word |= FOLLOWING;
 	p->source = q;
 	avow__ring_append(&q->tail, p);
@@ -421,7 +475,7 @@ avow_promise *avow__root_open(avow_loop *loop, const char *place,
 			      uint32_t flags, bool *is_open)
 {
 	avow_promise *p = avow__root(loop, place, flags);
-	*is_open = !(p->word & IMMORTAL) && LIKELY(!avow__is_closing(loop));
+	*is_open = LIKELY(!(p->word & IMMORTAL) && !avow__is_closing(loop));
 	if (UNLIKELY(!*is_open) && !(p->word & IMMORTAL)) {
 		const bool was = avow__call_begin(loop);
 		avow__settle(loop, p, avow__core_error(AVOW_EABANDONED),
@@ -461,7 +515,20 @@ avow_promise *avow_resolved_at(const char *place, avow_loop *loop,
 			       avow_value value)
 {
 	promise_loop_entry(loop, "avow_resolved()");
-	return promise_born(place, loop, value);
+	const avow_type *const type = value.type;
+	if (UNLIKELY(type && (type->then || type->is_error)) ||
+	    UNLIKELY(avow__is_closing(loop)))
+		return promise_born(place, loop, value);
+	avow_promise *p = avow__node_alloc(loop);
+	if (UNLIKELY(!p))
+		return promise_born(place, loop, value);
+	avow__lent_check(loop, p, value);
+	p->word = loop->birth | ROOT | AVOW_FULFILLED;
+	p->uses = 0;
+	p->place = place;
+	p->value = value;
+	promise_park_at(loop, p, avow__depth_of(p));
+	return p;
 }
 
 /* What to reject with, for any reason given; its text may be the program's. */
@@ -489,8 +556,9 @@ avow_promise *avow_rejected_at(const char *place, avow_loop *loop,
 	return p;
 }
 
-/* Settle a root from outside; too late a value is dropped. */
-void avow__resolve_root(avow_loop *loop, avow_promise *p, avow_value value)
+/* The general way to settle a root from outside. */
+static void promise_resolve_slowly(avow_loop *loop, avow_promise *p,
+				   avow_value value)
 {
 	avow__enter(loop);
 	const bool was = avow__call_begin(loop);
@@ -498,7 +566,6 @@ void avow__resolve_root(avow_loop *loop, avow_promise *p, avow_value value)
 		loop->ignored += !(p->word & IMMORTAL);
 		avow__value_drop(value);
 	} else {
-		avow__lent_check(loop, p, value);
 		p->word |= LOCKED;
 		if (p->word & CALL)
 			avow__call_over(loop, p);
@@ -506,6 +573,30 @@ void avow__resolve_root(avow_loop *loop, avow_promise *p, avow_value value)
 	}
 	avow__call_end(loop, was);
 	avow__leave(loop);
+}
+
+void avow__resolve_root(avow_loop *loop, avow_promise *p, avow_value value)
+{
+	const avow_type *const type = value.type;
+	const uint32_t rare =
+		STATE_MASK | LOCKED | IMMORTAL | EXTRA | CALL | RUNNING;
+	avow__lent_check(loop, p, value);
+	if (UNLIKELY(p->word & rare) ||
+	    UNLIKELY(type && (type->then || type->is_error))) {
+		promise_resolve_slowly(loop, p, value);
+		return;
+	}
+	/* A plain value, and nothing of the program's runs before the end. */
+	avow_promise *const tail = p->tail;
+	p->value = value;
+	p->word |= AVOW_FULFILLED;
+	promise_check(loop, p);
+	if (tail) {
+		avow__ring_splice(&loop->jobs, tail, false);
+		avow__wake(loop);
+	}
+	if (p->uses == 0)
+		avow__park(loop, p);
 }
 
 void avow_resolve(avow_promise *p, avow_value value)

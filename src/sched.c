@@ -31,6 +31,7 @@ static uint64_t sched_now_ns(void)
 void avow__depth_set(avow_loop *loop, unsigned depth)
 {
 	loop->depth = depth;
+	loop->depth_word = (uint32_t)depth << DEPTH_SHIFT;
 	if (depth == DEPTH_BASE) {
 		avow__slabs_show(loop);
 		loop->birth = (uint32_t)DEPTH_BASE << DEPTH_SHIFT;
@@ -147,6 +148,7 @@ void avow__drain(avow_loop *loop, unsigned depth)
 	loop->is_draining = was_draining;
 	loop->running = running;
 	loop->depth = outer_depth;
+	loop->depth_word = (uint32_t)outer_depth << DEPTH_SHIFT;
 	thread->current = current;
 	avow__leave(loop);
 }

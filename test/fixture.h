@@ -121,7 +121,7 @@ enum { FX_QUARANTINE = 0 };
  * thread at a time.
  *
  * Reports of fx.loop are kept apart: "unhandled:no route", "abandoned:call",
- * "memory", "late:call"; fx_report_line() tells where the newest one comes from.
+ * "memory", "late:call"; fx_report_line() tells where the newest comes from.
  * A report that no fx_expect_reports() asked for fails the test.
  */
 void fx_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -149,7 +149,7 @@ const char *fx_text(avow_value value);
 avow_value fx_note(avow_value value, void *name);	/* gives none */
 avow_value fx_pass(avow_value value, void *name);	/* gives `value` */
 avow_value fx_seven(avow_value value, void *name);	/* gives 7 */
-avow_value fx_fail(avow_value value, void *name);	/* gives EIO, "failed" */
+avow_value fx_fail(avow_value value, void *name);	/* gives EIO */
 /* Logs "name:4", the code of an error of avow_core_domain, or "name:0". */
 avow_value fx_note_code(avow_value value, void *name);
 void fx_job(void *name);				/* logs "name" */

@@ -406,7 +406,7 @@ FX_TEST(a_loop_of_promises_can_be_cancelled_in_the_middle)
 }
 
 
-/* ----------------------------------------------------------- Queued, running */
+/* -------------------------------------------------------- Queued, running */
 
 FX_TEST(a_queued_handler_that_is_cancelled_does_not_run)
 {
@@ -741,7 +741,7 @@ FX_TEST(promises_that_wait_in_a_circle_can_be_cancelled)
 }
 
 
-/* ----------------------------------------------------------------- In the large */
+/* ----------------------------------------------------------- In the large */
 
 static void cancel_long_chain(void *arg)
 {

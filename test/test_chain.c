@@ -28,7 +28,7 @@ static avow_value give_promise(avow_value value, void *p)
 }
 
 
-/* -------------------------------------------------------- Then, catch, finally */
+/* --------------------------------------------------- Then, catch, finally */
 
 FX_TEST(then_maps_a_value)
 {
@@ -179,7 +179,7 @@ FX_TEST(ten_steps_are_ten_lines)
 }
 
 
-/* ------------------------------------------------- Tap, catch_code, on, shield */
+/* -------------------------------------------- Tap, catch_code, on, shield */
 
 FX_TEST(tap_passes_the_value_on)
 {
@@ -298,7 +298,7 @@ FX_TEST(a_shield_passes_everything_on)
 }
 
 
-/* --------------------------------------------------------- Owning and taking */
+/* ------------------------------------------------------ Owning and taking */
 
 /* What broke an earlier design: a double free on `return value;`. */
 FX_TEST(returning_the_value_as_it_was_given_passes_it_through)
@@ -555,7 +555,7 @@ FX_TEST(an_item_of_a_list_can_be_taken)
 }
 
 
-/* ------------------------------------------------------- Arguments, resources */
+/* --------------------------------------------------- Arguments, resources */
 
 FX_TEST(an_argument_is_dropped_when_its_promise_has_settled)
 {

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: MIT
  *
- * Promises in the large: loops of promises in constant memory, chains and follow
- * paths of ten million on a stack of 64 KiB.
+ * Promises in the large: loops of promises in constant memory, chains and
+ * follow paths of ten million on a stack of 64 KiB.
  *
  * fx_scale() makes the numbers less under valgrind and sanitizers.
  */

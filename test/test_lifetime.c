@@ -21,7 +21,7 @@ static avow_value count(avow_value value, void *counter)
 }
 
 
-/* ------------------------------------------- Until the callback has returned */
+/* ---------------------------------------- Until the callback has returned */
 
 FX_TEST(a_settled_promise_is_good_until_the_callback_returns)
 {

@@ -85,7 +85,8 @@ FX_TEST(an_item_out_of_range_is_told)
 
 FX_TEST(the_value_of_a_pending_promise_is_told_with_its_place)
 {
-	avow_promise *const p = avow_pending(fx.loop); const int line = __LINE__;
+	avow_promise *const p = avow_pending(fx.loop);
+	const int line = __LINE__ - 1;
 	FX_ABORTS("pending", fx_text(avow_value_of(p)));
 	ck_assert_msg(fx_abort_names(line), "%s", fx_abort_text());
 	one_line();
@@ -201,7 +202,7 @@ FX_TEST(null_loops_are_told)
 }
 
 
-/* ----------------------------------------------------- Other loops and threads */
+/* ------------------------------------------------ Other loops and threads */
 
 FX_TEST(a_promise_of_another_loop_is_told)
 {
@@ -337,7 +338,7 @@ FX_TEST(awaiting_from_another_thread_is_told)
 }
 
 
-/* --------------------------------------------------------- Borrowed, in debug */
+/* ----------------------------------------------------- Borrowed, in debug */
 
 static avow_value first_item(avow_value list, void *arg)
 {

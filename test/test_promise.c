@@ -100,7 +100,8 @@ FX_TEST(a_reason_that_is_none_is_wrapped_too)
 
 FX_TEST(a_reason_owned_by_its_error_is_dropped_with_it)
 {
-	avow_catch(avow_rejected(fx.loop, fx_box_new(1)), fx_note_code, "catch");
+	avow_catch(avow_rejected(fx.loop, fx_box_new(1)), fx_note_code,
+		   "catch");
 	ck_assert_int_eq(fx.boxes, 1);
 	fx_run();
 	ck_assert_int_eq(fx.boxes, 0);

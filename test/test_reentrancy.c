@@ -249,7 +249,7 @@ FX_TEST(a_handler_that_took_its_value_may_do_anything)
 }
 
 
-/* --------------------------------------------------- Drops, hooks, posted jobs */
+/* ---------------------------------------------- Drops, hooks, posted jobs */
 
 static void callback_of_pointer(void *arg)
 {
@@ -516,7 +516,7 @@ FX_TEST(the_start_of_a_thenable_may_do_anything)
 }
 
 
-/* ---------------------------------------------------- Callbacks and steppers */
+/* ------------------------------------------------- Callbacks and steppers */
 
 static void as_callback(avow_value error, avow_value value, void *context)
 {
@@ -563,7 +563,7 @@ FX_TEST(a_step_may_do_anything)
 }
 
 
-/* ------------------------------------------------------ Two at the same time */
+/* --------------------------------------------------- Two at the same time */
 
 static avow_value free_twice_nested(avow_value value, void *arg)
 {

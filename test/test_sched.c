@@ -694,7 +694,7 @@ FX_TEST(a_loop_can_be_handed_to_another_thread_and_back)
 }
 
 
-/* --------------------------------------------------------- The end of a loop */
+/* ------------------------------------------------------ The end of a loop */
 
 static avow_value note_code(avow_value value, void *name)
 {

@@ -476,7 +476,7 @@ FX_TEST(a_report_may_hold_what_it_is_about_through_a_slot)
 }
 
 
-/* ------------------------------------------------------------------ Abandoned */
+/* -------------------------------------------------------------- Abandoned */
 
 static int never_calls_back(void (*callback)(int, void *), void *context)
 {
