@@ -439,7 +439,7 @@ void avow__resolve_other(avow_loop *loop, avow_promise *p, avow_value value,
 		avow__follow(loop, p, value.as.ptr);
 	} else if (value.type->is_error) {
 		avow__settle(loop, p, value, AVOW_REJECTED, from);
-	} else if (value.type->then && value.as.ptr) {
+	} else if (value.type->then) {
 		promise_assimilate(loop, p, value);
 	} else {
 		avow__settle(loop, p, value, AVOW_FULFILLED, from);
