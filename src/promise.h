@@ -94,6 +94,26 @@ void avow__unuse(avow_loop *loop, avow_promise *p);
 void avow__unuse_in_call(avow_loop *loop, avow_promise *p);
 /* Put a settled, unused promise on the list of its depth. */
 void avow__park(avow_loop *loop, avow_promise *p);
+/* Nobody else's, and not parked: onto the list of `depth`. */
+static inline void avow__park_at(avow_loop *loop, avow_promise *p,
+				 unsigned depth)
+{
+	avow_promise *const tail = loop->parked[depth];
+	p->word |= PARKED;
+	if (tail) {
+		p->next = tail->next;
+		tail->next = p;
+	} else {
+		p->next = p;
+	}
+	loop->parked[depth] = p;
+	if (loop->parked_top < depth)
+		loop->parked_top = depth;
+	loop->attention |= ATTEND_PARKED;
+	/* Also when a drain is on the stack that will reap at this depth: that
+	 * may be far below, with a loop nested in one of its handlers. */
+	avow__wake(loop);
+}
 /* Settled and unused, between jobs: free it if its depth allows, or park it. */
 void avow__retire(avow_loop *loop, avow_promise *p);
 

@@ -9,9 +9,8 @@
 # A name with .h or .c speaks for that file alone, any other for both.
 #
 # loop.h is the state of a loop, which every layer has its part of; loop.c ends
-# loops, and so knows them all.  value.c takes a value from a promise where
-# nobody else can still read it, which only promises know.  debug.c checks the
-# invariants of promises on behalf of those below.
+# loops, and so knows them all.  debug.c checks the invariants of promises on
+# behalf of those below.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 
@@ -22,7 +21,7 @@ libev
 loop lifecycle
 adapt settler
 chain cancel
-promise value.c debug.c
+promise reap.c root.c debug.c
 sched
 slab value error report alloc debug
 loop.h node.h
