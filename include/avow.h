@@ -253,8 +253,9 @@ AVOW_API void avow_report_abort(avow_loop *loop, const avow_report *report,
 				void *arg);
 
 /*
- * Where all memory of the library comes from; malloc and its kin by default.
- * `aligned` gives slabs of 64 KiB aligned to 64 KiB.  Each may return NULL.
+ * Where all memory of the library comes from; by default malloc, and mmap for
+ * slabs.  `aligned` gives slabs of 64 KiB aligned to 64 KiB, which go to `free`
+ * as well.  Both may return NULL.
  */
 typedef struct avow_allocator {
 	void *(*alloc)(size_t size);

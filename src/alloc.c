@@ -11,6 +11,7 @@
 #include "alloc.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define BLOCK_SIZE 64
 #define BLOCK_COUNT_MAX 1024
@@ -30,10 +31,40 @@
 __thread struct avow__thread avow__thread
 	__attribute__((tls_model("initial-exec")));
 
+/* LeakSanitizer looks for pointers in what malloc gave, and must be told of
+ * other memory.  Weak: it is there in programs that are built with it. */
+#ifdef __ELF__
+void __lsan_register_root_region(const void *start, size_t size)
+	__attribute__((weak));
+void __lsan_unregister_root_region(const void *start, size_t size)
+	__attribute__((weak));
+#define ALLOC_TELL_LSAN(which, start, size)                \
+	do {                                               \
+		if (__lsan_##which##_root_region)          \
+			__lsan_##which##_root_region(start, size); \
+	} while (0)
+#else
+#define ALLOC_TELL_LSAN(which, start, size) ((void)0)
+#endif
+
+/*
+ * Slabs are mapped, not from the heap: glibc's heap shrinks only from its end,
+ * so that one slab in use near it would keep a whole burst resident, and its
+ * memalign touches a page more than a slab has.
+ */
 static void *alloc_aligned_default(size_t alignment, size_t size)
 {
-	void *ptr = NULL;
-	return posix_memalign(&ptr, alignment, size) == 0 ? ptr : NULL;
+	char *const area = mmap(NULL, size + alignment, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (area == MAP_FAILED)
+		return NULL;
+	const size_t before = -(uintptr_t)area & (alignment - 1);
+	if (before)
+		munmap(area, before);
+	if (alignment - before)
+		munmap(area + before + size, alignment - before);
+	ALLOC_TELL_LSAN(register, area + before, size);
+	return area + before;
 }
 
 static const avow_allocator alloc_default = {
@@ -42,6 +73,18 @@ static const avow_allocator alloc_default = {
 	free,
 };
 static avow_allocator alloc_used = { malloc, alloc_aligned_default, free };
+
+void avow__free_aligned(void *ptr, size_t size)
+{
+	if (alloc_used.aligned != alloc_aligned_default) {
+		alloc_used.free(ptr);
+		return;
+	}
+	ALLOC_TELL_LSAN(unregister, ptr, size);
+	/* Too many maps: give at least the memory back. */
+	if (munmap(ptr, size) != 0)
+		(void)madvise(ptr, size, MADV_DONTNEED);
+}
 
 void avow_set_allocator(const avow_allocator *allocator)
 {

@@ -13,6 +13,8 @@
 void *avow__alloc(size_t size);
 void *avow__alloc_aligned(size_t alignment, size_t size);
 void avow__free(void *ptr);
+/* What avow__alloc_aligned() gave. */
+void avow__free_aligned(void *ptr, size_t size);
 
 /* Give a loop's cached blocks back. */
 void avow__blocks_trim(avow_loop *loop);

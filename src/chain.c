@@ -413,12 +413,12 @@ static inline __attribute__((always_inline)) void chain_reacted(avow_loop *loop,
 				 avow_value result)
 {
 	loop->running = NULL;
-	avow__lent_end(loop);
 	const uint32_t word = p->word;
 	if (LIKELY(!(word & (STATE_MASK | KEEP | EXTRA)) &&
 		   chain_is_plain(result, given))) {
 		avow_promise *const tail = p->tail;
 		avow__lent_check(loop, p, result);
+		avow__lent_end(loop);
 		p->value = result;
 		p->word = (word & ~(uint32_t)RUNNING) | AVOW_FULFILLED;
 		promise_check(loop, source);
@@ -434,6 +434,7 @@ static inline __attribute__((always_inline)) void chain_reacted(avow_loop *loop,
 	if (!avow__is_settled(p))
 		p->word &= ~(uint32_t)RUNNING;
 	chain_result(loop, p, source, result);
+	avow__lent_end(loop);
 }
 
 static inline __attribute__((always_inline)) void chain_react(avow_loop *loop, avow_promise *p)

@@ -84,12 +84,11 @@ void avow__lent_check(avow_loop *loop, const avow_promise *p, avow_value value)
 		CHECK(!avow__value_same(loop->lent[i], value), p->place,
 		      "a borrowed %s was given away: avow_take() it first",
 		      value.type->name);
-	memset(loop->lent, 0, sizeof(loop->lent));
 }
 
 void avow__lent_end(avow_loop *loop)
 {
-	/* The value returned is still to be checked. */
+	memset(loop->lent, 0, sizeof(loop->lent));
 	loop->lent_count = 0;
 }
 

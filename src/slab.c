@@ -24,10 +24,12 @@ static void slab_partial_add(avow_loop *loop, struct avow__slab *slab)
 		loop->partial = slab;
 		return;
 	}
+	/* In front: what was freed last is still in the cache. */
 	slab->next = head;
 	slab->prev = head->prev;
 	head->prev->next = slab;
 	head->prev = slab;
+	loop->partial = slab;
 }
 
 static void slab_partial_remove(avow_loop *loop, struct avow__slab *slab)
@@ -68,7 +70,7 @@ static void slab_free(avow_loop *loop, struct avow__slab *slab)
 	if (loop->all == slab)
 		loop->all = slab->all_next == slab ? NULL : slab->all_next;
 	loop->slab_count--;
-	avow__free(slab);
+	avow__free_aligned(slab, SLAB_SIZE);
 }
 
 static void slab_reserve(avow_loop *loop, struct avow__slab *slab)

@@ -7,6 +7,7 @@
 #ifndef AVOW_SRC_VALUE_H
 #define AVOW_SRC_VALUE_H
 
+#include "debug.h"
 #include "node.h"
 
 /*
@@ -39,8 +40,10 @@ static inline bool avow__value_is_error(avow_value value)
 
 static inline void avow__value_drop(avow_value value)
 {
-	if (value.type && value.type->drop && value.as.ptr)
+	if (value.type && value.type->drop && value.as.ptr) {
+		avow__unlend(value); /* the address may come again */
 		value.type->drop(value.as.ptr);
+	}
 }
 
 static inline bool avow__value_same(avow_value a, avow_value b)
