@@ -223,7 +223,7 @@ static void call_unthread(avow_loop *loop, struct avow__call *call)
 
 /* A claimed call is over: free for the next, under a new generation; retired
  * when there is none left, so that an old context never fits again. */
-static void call_close(avow_loop *loop, struct avow__call *call)
+static inline void call_close(avow_loop *loop, struct avow__call *call)
 {
 	struct avow__table *table = loop->table;
 	const uint32_t generation = call_generation(call) + 1;
@@ -304,7 +304,7 @@ static void call_late(avow_loop *loop, const struct avow__call *call,
 }
 
 /* A claimed call gets its value, in the loop's thread. */
-static void call_settle(avow_loop *loop, struct avow__call *call,
+static inline void call_settle(avow_loop *loop, struct avow__call *call,
 			avow_value value)
 {
 	avow_promise *const p = call->promise;

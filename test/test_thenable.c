@@ -67,7 +67,7 @@ static avow_value foreign_start(avow_value value, void *context)
 		avow_settle(context, avow_int(1));
 		break;
 	case SETTLE_LATER:
-		fx_later(0.001, foreign_done, context);
+		fx_later(0.05, foreign_done, context);
 		break;
 	case SETTLE_TWICE:
 		avow_settle(context, avow_int(1));

@@ -130,9 +130,9 @@ FX_TEST(a_delay_of_zero_is_still_a_turn_of_the_loop_away)
 
 FX_TEST(delays_end_in_the_order_of_their_deadlines)
 {
-	avow_then(avow_delay(fx.loop, .012), fx_note, "third");
-	avow_then(avow_delay(fx.loop, .001), fx_note, "first");
-	avow_then(avow_delay(fx.loop, .006), fx_note, "second");
+	avow_then(avow_delay(fx.loop, .3), fx_note, "third");
+	avow_then(avow_delay(fx.loop, .05), fx_note, "first");
+	avow_then(avow_delay(fx.loop, .15), fx_note, "second");
 	fx_run();
 
 	fx_expect("first:none|second:none|third:none");

@@ -335,8 +335,10 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 #define AVOW_FAIL_ctx_(name, i, T) \
 	const void *const context_ = (const void *)p##i;
 #define AVOW_FAIL_if_(i, claim, domain)                                    \
-	if ((claim) && !avow_is_error(failure_))                           \
-		failure_ = avow_domain_error(&(domain), (int)p##i);
+	if ((claim) && !failed_) {                                         \
+		failed_ = true;                                            \
+		failure_ = avow_domain_error(&(domain), (int)p##i);        \
+	}
 #define AVOW_FAIL_err_(name, i, T, x) \
 	AVOW_FAIL_if_(i, p##i != 0, name##_domain)
 #define AVOW_FAIL_negerr_(name, i, T, x) \
@@ -369,15 +371,15 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 #define AVOW_ONE_errin_(name, i, T, x)
 #define AVOW_ONE_negerrin_(name, i, T, x)
 #define AVOW_ONE_own_(name, i, type, T)                                    \
-	if (avow_is_error(failure_))                                       \
+	if (failed_)                                                       \
 		avow_drop(AVOW_AS_VALUE_own_(i, type));                    \
 	else                                                               \
 		value_ = AVOW_AS_VALUE_own_(i, type);
 #define AVOW_ONE_copy_(name, i, type, T) \
-	if (!avow_is_error(failure_))    \
+	if (!failed_)                    \
 		value_ = AVOW_AS_VALUE_copy_(i, type);
 #define AVOW_ONE_bytes_(name, i, P, N) \
-	if (!avow_is_error(failure_))  \
+	if (!failed_)                  \
 		value_ = AVOW_AS_VALUE_bytes_(i);
 #define AVOW_ONE_num_(name, i, T) value_ = AVOW_AS_VALUE_num_(i, T);
 #define AVOW_ONE_skip_(name, i, T)
@@ -391,18 +393,20 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 #define AVOW_MANY_own_(name, i, type, T) \
 	results_.p##i = (type##_payload)p##i;
 #define AVOW_MANY_copy_(name, i, type, T)                                  \
-	if (!avow_is_error(failure_)) {                                    \
+	if (!failed_) {                                                    \
 		value_ = AVOW_AS_VALUE_copy_(i, type);                     \
-		if (avow_is_error(value_))                                 \
+		failed_ = avow_is_error(value_);                           \
+		if (failed_)                                               \
 			failure_ = value_;                                 \
 		else                                                       \
 			memcpy(&results_.p##i, &value_.as,                 \
 			       sizeof(results_.p##i));                     \
 	}
 #define AVOW_MANY_bytes_(name, i, P, N)                                    \
-	if (!avow_is_error(failure_)) {                                    \
+	if (!failed_) {                                                    \
 		results_.p##i = AVOW_AS_VALUE_bytes_(i);                   \
-		if (avow_is_error(results_.p##i)) {                        \
+		failed_ = avow_is_error(results_.p##i);                    \
+		if (failed_) {                                             \
 			failure_ = results_.p##i;                          \
 			results_.p##i = avow_none();                       \
 		}                                                          \
@@ -421,10 +425,11 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 	{                                                                  \
 		avow_value value_ = avow_none();                           \
 		avow_value failure_ = avow_none();                         \
+		bool failed_ = false;                                      \
 		AVOW_EACH_(AVOW_FAIL_, name, __VA_ARGS__)                  \
 		AVOW_EACH_(AVOW_ONE_, name, __VA_ARGS__)                   \
 		avow_settle(context_,                                      \
-			    avow_is_error(failure_) ? failure_ : value_);  \
+			    failed_ ? failure_ : value_);                  \
 	}                                                                  \
 	AVOW_END_(name)
 
@@ -444,11 +449,12 @@ AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 	{                                                                  \
 		avow_value value_ = avow_none();                           \
 		avow_value failure_ = avow_none();                         \
+		bool failed_ = false;                                      \
 		name##_results results_;                                   \
 		memset(&results_, 0, sizeof(results_));                    \
 		AVOW_EACH_(AVOW_FAIL_, name, __VA_ARGS__)                  \
 		AVOW_EACH_(AVOW_MANY_, name, __VA_ARGS__)                  \
-		if (avow_is_error(failure_)) {                             \
+		if (failed_) {                                             \
 			name##_clear_(&results_);                          \
 			value_ = failure_;                                 \
 		} else {                                                   \
@@ -512,17 +518,20 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 #define AVOW_START_ZERO_(...)                                              \
 	AVOW_AUTO_ avow_started_ = (__VA_ARGS__);                          \
 	AVOW_NOT_BOOL_(avow_started_)                                      \
-	(void)avow_end(avow_call_, avow_started_ == 0, (int)avow_started_);
+	if (avow_started_ != 0)                                            \
+		(void)avow_end(avow_call_, false, (int)avow_started_);
 #define AVOW_START_TRUE_(...) \
-	(void)avow_end(avow_call_, (__VA_ARGS__) != 0, 0);
+	if (!(__VA_ARGS__))              \
+		(void)avow_end(avow_call_, false, 0);
 #define AVOW_START_ID_(...)                                                \
 	AVOW_AUTO_ avow_started_ = (__VA_ARGS__);                          \
-	(void)avow_end(avow_call_, avow_started_ >= 0, (int)avow_started_);
+	if (avow_started_ < 0)                                             \
+		(void)avow_end(avow_call_, false, (int)avow_started_);
 #define AVOW_START_PTR_(...) \
-	(void)avow_end(avow_call_, (__VA_ARGS__) != 0, 0);
+	if (!(__VA_ARGS__))              \
+		(void)avow_end(avow_call_, false, 0);
 #define AVOW_START_VOID_(...)                                              \
-	(__VA_ARGS__);                                                     \
-	(void)avow_end(avow_call_, true, 0);
+	(__VA_ARGS__);
 
 
 /* ------------------------------------------------------------ And back
