@@ -306,19 +306,63 @@ extern AVOW_API const avow_type avow_bool_type, avow_int_type, avow_double_type,
 	avow_str_type, avow_ptr_type, avow_list_type, avow_promise_type,
 	avow_error_type;
 
-AVOW_API AVOW_MUST_USE avow_value avow_none(void);
-AVOW_API AVOW_MUST_USE avow_value avow_bool(bool b);
-AVOW_API AVOW_MUST_USE avow_value avow_int(int64_t i);
-AVOW_API AVOW_MUST_USE avow_value avow_double(double d);
+/* Not for use: read `value` as `type`, or say who asked for what and abort. */
+AVOW_API void avow_expect_(avow_value value, const avow_type *type);
+
+/* The small ones stand here whole, because every handler has some. */
+#define AVOW_SMALL AVOW_MAYBE_UNUSED static inline
+
+AVOW_MUST_USE AVOW_SMALL avow_value avow_none(void)
+{
+	avow_value value;
+	value.as.i64 = 0;
+	value.type = 0;
+	return value;
+}
+
+AVOW_MUST_USE AVOW_SMALL avow_value avow_int(int64_t i)
+{
+	avow_value value;
+	value.as.i64 = i;
+	value.type = &avow_int_type;
+	return value;
+}
+
+AVOW_MUST_USE AVOW_SMALL avow_value avow_bool(bool b)
+{
+	avow_value value = avow_int(b);
+	value.type = &avow_bool_type;
+	return value;
+}
+
+AVOW_MUST_USE AVOW_SMALL avow_value avow_double(double d)
+{
+	avow_value value;
+	value.as.f64 = d;
+	value.type = &avow_double_type;
+	return value;
+}
+
+/* A pointer that `type->drop` frees.  AVOW_TYPE writes typed forms.  0.1 */
+AVOW_MUST_USE AVOW_SMALL avow_value avow_own(void *ptr, const avow_type *type)
+{
+	avow_value value = avow_none();
+	value.as.ptr = ptr;
+	value.type = type;
+	return value;
+}
+
+/* A pointer that stays yours: nobody frees it.  Since 0.1 */
+AVOW_MUST_USE AVOW_SMALL avow_value avow_ptr(void *ptr)
+{
+	return avow_own(ptr, &avow_ptr_type);
+}
+
 /* A copy of `text`; NULL gives none.  Out of memory gives an error.  0.1 */
 AVOW_API AVOW_MUST_USE avow_value avow_str(const char *text);
 /* The same for any bytes: a string value of `size` bytes, and a NUL.  `bytes`
  * may be NULL where `size` is 0.  Since 0.1 */
 AVOW_API AVOW_MUST_USE avow_value avow_bytes(const void *bytes, size_t size);
-/* A pointer that stays yours: nobody frees it.  Since 0.1 */
-AVOW_API AVOW_MUST_USE avow_value avow_ptr(void *ptr);
-/* A pointer that `type->drop` frees.  AVOW_TYPE writes typed forms.  0.1 */
-AVOW_API AVOW_MUST_USE avow_value avow_own(void *ptr, const avow_type *type);
 /*
  * A list of `count` values, which it takes over.  Out of memory drops them
  * and gives an error.
@@ -337,16 +381,53 @@ AVOW_API AVOW_MUST_USE avow_value avow_list(const avow_value *values,
 AVOW_API AVOW_MUST_USE avow_value avow_await(avow_promise *p);
 
 /* Is it of this type; is there no value?  Since 0.1 */
-AVOW_API bool avow_is(avow_value value, const avow_type *type);
-AVOW_API bool avow_is_none(avow_value value);
+AVOW_SMALL bool avow_is(avow_value value, const avow_type *type)
+{
+	return value.type == type;
+}
+
+AVOW_SMALL bool avow_is_none(avow_value value)
+{
+	return !value.type;
+}
+
 /* Read a value; borrowed where it is a pointer.  The wrong type aborts. 0.1 */
-AVOW_API bool avow_bool_get(avow_value value);
-AVOW_API int64_t avow_int_get(avow_value value);
-AVOW_API double avow_double_get(avow_value value);
-AVOW_API void *avow_ptr_get(avow_value value);
-AVOW_API const char *avow_str_get(avow_value value);
+AVOW_SMALL void *avow_get(avow_value value, const avow_type *type)
+{
+	if (value.type != type)
+		avow_expect_(value, type);
+	return value.as.ptr;
+}
+
+AVOW_SMALL bool avow_bool_get(avow_value value)
+{
+	(void)avow_get(value, &avow_bool_type);
+	return value.as.b;
+}
+
+AVOW_SMALL int64_t avow_int_get(avow_value value)
+{
+	(void)avow_get(value, &avow_int_type);
+	return value.as.i64;
+}
+
+AVOW_SMALL double avow_double_get(avow_value value)
+{
+	(void)avow_get(value, &avow_double_type);
+	return value.as.f64;
+}
+
+AVOW_SMALL void *avow_ptr_get(avow_value value)
+{
+	return avow_get(value, &avow_ptr_type);
+}
+
+AVOW_SMALL const char *avow_str_get(avow_value value)
+{
+	return (const char *)avow_get(value, &avow_str_type);
+}
+
 AVOW_API size_t avow_str_size(avow_value value);	/* without the NUL */
-AVOW_API void *avow_get(avow_value value, const avow_type *type);
 AVOW_API size_t avow_list_count(avow_value list);
 /* Item `index`, borrowed from the list; out of range aborts.  Since 0.1 */
 AVOW_API AVOW_MUST_USE avow_value avow_list_at(avow_value list, size_t index);
@@ -463,7 +544,11 @@ AVOW_API AVOW_MUST_USE AVOW_PRINTF(3, 4) avow_value
 		     ...);
 #define avow_wrap(...) avow_wrap_at(AVOW_HERE, __VA_ARGS__)
 
-AVOW_API bool avow_is_error(avow_value value);
+AVOW_SMALL bool avow_is_error(avow_value value)
+{
+	return value.type && value.type->is_error;
+}
+
 AVOW_API bool avow_error_is(avow_value error, const avow_domain *domain,
 			    int code);
 /* The code of an error; 0 where there is none.  Since 0.1 */

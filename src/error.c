@@ -246,11 +246,6 @@ avow_value avow__reason(const char *place, avow_value reason)
 
 /* --------------------------------------------------------------- Reading */
 
-bool avow_is_error(avow_value value)
-{
-	return avow__value_is_error(value);
-}
-
 static const struct error *error_of(avow_value value)
 {
 	return value.type == &avow_error_type ? value.as.ptr : NULL;

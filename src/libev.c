@@ -68,8 +68,12 @@ static void ev_on_turn(struct ev_loop *ev, ev_idle *watcher, int events)
 {
 	avow_loop *loop = watcher->data;
 	(void)events;
-	ev_idle_stop(ev, watcher);
+	avow__enter(loop);
 	avow__turn(loop, ev_driver_depth(loop));
+	/* Mostly there is more, and stopping and starting would cost. */
+	if (!loop->immediates && !loop->is_handed_over)
+		ev_idle_stop(ev, watcher);
+	avow__leave(loop);
 }
 
 static void ev_on_bell(struct ev_loop *ev, ev_async *watcher, int events)

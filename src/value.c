@@ -122,45 +122,6 @@ const avow_type avow_list_type = { .name = "list",
 
 /* ---------------------------------------------------------- Constructors */
 
-avow_value avow_none(void)
-{
-	return avow__none;
-}
-
-avow_value avow_bool(bool b)
-{
-	avow_value value = { { NULL }, &avow_bool_type };
-	value.as.i64 = b;
-	return value;
-}
-
-avow_value avow_int(int64_t i)
-{
-	avow_value value = { { NULL }, &avow_int_type };
-	value.as.i64 = i;
-	return value;
-}
-
-avow_value avow_double(double d)
-{
-	avow_value value = { { NULL }, &avow_double_type };
-	value.as.f64 = d;
-	return value;
-}
-
-avow_value avow_own(void *ptr, const avow_type *type)
-{
-	avow_value value = { { NULL }, type };
-	value.as.i64 = 0; /* all eight bytes, where a pointer has four */
-	value.as.ptr = ptr;
-	return value;
-}
-
-avow_value avow_ptr(void *ptr)
-{
-	return avow_own(ptr, &avow_ptr_type);
-}
-
 avow_value avow_bytes(const void *bytes, size_t size)
 {
 	struct value_text *copy = NULL;
@@ -222,50 +183,6 @@ void avow_expect_(avow_value value, const avow_type *type)
 	const avow_promise *p = loop ? loop->running : NULL;
 	avow__misuse(p ? p->place : NULL, "a value of type %s read as %s",
 		     value_type_name(value.type), value_type_name(type));
-}
-
-bool avow_is(avow_value value, const avow_type *type)
-{
-	return value.type == type;
-}
-
-bool avow_is_none(avow_value value)
-{
-	return !value.type;
-}
-
-bool avow_bool_get(avow_value value)
-{
-	avow_expect_(value, &avow_bool_type);
-	return value.as.b;
-}
-
-int64_t avow_int_get(avow_value value)
-{
-	avow_expect_(value, &avow_int_type);
-	return value.as.i64;
-}
-
-double avow_double_get(avow_value value)
-{
-	avow_expect_(value, &avow_double_type);
-	return value.as.f64;
-}
-
-void *avow_get(avow_value value, const avow_type *type)
-{
-	avow_expect_(value, type);
-	return value.as.ptr;
-}
-
-void *avow_ptr_get(avow_value value)
-{
-	return avow_get(value, &avow_ptr_type);
-}
-
-const char *avow_str_get(avow_value value)
-{
-	return avow_get(value, &avow_str_type);
 }
 
 size_t avow_str_size(avow_value value)

@@ -21,8 +21,6 @@ extern "C" {
 /* Memory for AVOW_STRUCT: small blocks are cached by the thread's loop. */
 AVOW_API void *avow_block_alloc_(size_t size);
 AVOW_API void avow_block_free_(void *block, size_t size);
-/* Read `value` as `type`, or say who asked for what and abort. */
-AVOW_API void avow_expect_(avow_value value, const avow_type *type);
 
 #ifdef __cplusplus
 }
