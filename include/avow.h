@@ -21,7 +21,9 @@
  *
  * Unless a function says otherwise it must be called in its loop's thread, and
  * a NULL, stale or foreign handle is a programming error: it is told in one
- * line on stderr, with the place, and the program aborts.
+ * line on stderr, with the place, and the program aborts.  (A stale handle is
+ * known until its memory is used again, and in a library built with AVOW_DEBUG
+ * for long after that; handles of a loop that was freed are not known.)
  */
 #ifndef AVOW_H
 #define AVOW_H
@@ -44,11 +46,13 @@ extern "C" {
 #define AVOW_MUST_USE __attribute__((warn_unused_result))
 #define AVOW_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #define AVOW_MAYBE_UNUSED __attribute__((unused))
+#define AVOW_NORETURN __attribute__((noreturn))
 #else
 #define AVOW_API
 #define AVOW_MUST_USE
 #define AVOW_PRINTF(text, first)
 #define AVOW_MAYBE_UNUSED
+#define AVOW_NORETURN
 #endif
 
 /* The place of a call, as "file.c:42".  Define it before including avow.h to
@@ -129,7 +133,8 @@ AVOW_API AVOW_MUST_USE avow_loop *avow_loop_new(struct ev_loop *ev);
  * when the outermost of them has returned; until then the loop stays usable.
  * NULL does nothing.
  *
- * Ownership   every handle of the loop is invalid afterwards, held or not.
+ * Ownership   every handle of the loop is invalid afterwards, held or not, and
+ *             so is the loop: freeing it twice is not found out.
  *             Contexts of calls stay harmless: settling one is ignored.
  *             Memory of avow_alloc() ends: requests that a library still uses
  *             must be taken back by their cancel hooks.
@@ -280,7 +285,8 @@ AVOW_API void avow_set_allocator(const avow_allocator *allocator);
  * once; a promise owns the value it settled with.  Passing a value to a
  * function that settles, or returning it from a handler, gives it away.  What
  * a function hands you to look at (the argument of a handler, avow_value_of,
- * avow_list_at) is borrowed.
+ * avow_list_at) is borrowed: to give that away, avow_take() it first.  One thing
+ * needs no avow_take(): a handler may return its argument, to pass it on.
  */
 
 /* What the library must know of a kind of values.  All but `name` may be 0. */
@@ -306,11 +312,17 @@ extern AVOW_API const avow_type avow_bool_type, avow_int_type, avow_double_type,
 	avow_str_type, avow_ptr_type, avow_list_type, avow_promise_type,
 	avow_error_type;
 
-/* Not for use: read `value` as `type`, or say who asked for what and abort. */
-AVOW_API void avow_expect_(avow_value value, const avow_type *type);
-
 /* The small ones stand here whole, because every handler has some. */
 #define AVOW_SMALL AVOW_MAYBE_UNUSED static inline
+
+/* Not for use: say who read what as what, and abort. */
+AVOW_API AVOW_NORETURN void avow_wrong_type_(avow_value value,
+					     const avow_type *type);
+AVOW_SMALL void avow_expect_(avow_value value, const avow_type *type)
+{
+	if (value.type != type)
+		avow_wrong_type_(value, type);
+}
 
 AVOW_MUST_USE AVOW_SMALL avow_value avow_none(void)
 {
@@ -394,8 +406,7 @@ AVOW_SMALL bool avow_is_none(avow_value value)
 /* Read a value; borrowed where it is a pointer.  The wrong type aborts. 0.1 */
 AVOW_SMALL void *avow_get(avow_value value, const avow_type *type)
 {
-	if (value.type != type)
-		avow_expect_(value, type);
+	avow_expect_(value, type);
 	return value.as.ptr;
 }
 
@@ -568,6 +579,7 @@ AVOW_API AVOW_MUST_USE avow_value avow_cause(avow_value error);
 /* Where the error was made ("file.c:42"), or "".  Since 0.1 */
 AVOW_API const char *avow_error_place(avow_value error);
 AVOW_API bool avow_is_cancelled(avow_value value);
+/* For deadlines of your own: nothing here makes AVOW_ETIMEOUT.  Since 0.1 */
 AVOW_API bool avow_is_timeout(avow_value value);
 
 /*
@@ -985,12 +997,12 @@ AVOW_API avow_promise *avow_immediate(avow_loop *loop);
 AVOW_API avow_promise *avow_readable(avow_loop *loop, int fd);
 AVOW_API avow_promise *avow_writable(avow_loop *loop, int fd);
 
-AVOW_API avow_promise *avow_delay_at(const char *place, avow_loop *loop,
+AVOW_API AVOW_MUST_USE avow_promise *avow_delay_at(const char *place, avow_loop *loop,
 				     double seconds);
-AVOW_API avow_promise *avow_immediate_at(const char *place, avow_loop *loop);
+AVOW_API AVOW_MUST_USE avow_promise *avow_immediate_at(const char *place, avow_loop *loop);
 /* Both: `events` of `fd`, or AVOW_TIMEOUT when `seconds` have passed first; 0
  * seconds wait for ever.  No events: EINVAL.  Since 0.1 */
-AVOW_API avow_promise *avow_ready_at(const char *place, avow_loop *loop, int fd,
+AVOW_API AVOW_MUST_USE avow_promise *avow_ready_at(const char *place, avow_loop *loop, int fd,
 				     int events, double seconds);
 #define avow_delay(...) avow_delay_at(AVOW_HERE, __VA_ARGS__)
 #define avow_immediate(...) avow_immediate_at(AVOW_HERE, __VA_ARGS__)

@@ -46,13 +46,28 @@ static avow_promise **chain_ring(avow_loop *loop, avow_promise *source)
 	return avow__is_settled(source) ? &loop->jobs : &source->tail;
 }
 
+/* avow__entry() that says where, too. */
+static avow_loop *chain_entry(const char *place, const avow_promise *source)
+{
+	if (!place)
+		place = "a place that was not recorded";
+	CHECK(source, NULL, "attaching to a NULL promise at %s", place);
+	CHECK(!(source->word & DEAD), source->place,
+	      "attaching at %s to a stale handle: the promise is gone, hold it",
+	      place);
+	CHECK(avow__slab_of(source)->loop->thread == avow__self(),
+	      source->place,
+	      "attaching at %s from another thread than the loop's", place);
+	return avow__slab_of(source)->loop;
+}
+
 /* The whole of attaching, with every check. */
 static avow_promise *chain_attach_slowly(const char *place,
 					 avow_promise *source,
 					 avow_handler_fn *fn, void *arg,
 					 uint32_t when)
 {
-	avow_loop *loop = avow__entry(source, "attaching to");
+	avow_loop *loop = chain_entry(place, source);
 	avow_promise *p = avow__node_alloc(loop);
 	if (UNLIKELY(!p))
 		return chain_refuse(loop, NULL);
@@ -174,7 +189,7 @@ static avow_promise *chain_attach_extra(const char *place,
 					const avow_handlers *h, uint32_t when,
 					const avow_domain *domain, int code)
 {
-	avow_loop *loop = avow__entry(source, "attaching to");
+	avow_loop *loop = chain_entry(place, source);
 	const size_t copy_size = h->copy ? h->copy_size : 0;
 	void *arg = h->arg;
 	struct avow__extra *extra = NULL;
@@ -282,6 +297,33 @@ avow_promise *(avow_catch_code)(avow_promise *p, const avow_domain *domain,
 
 /* ---------------------------------------------------------------- Running */
 
+/* What a drop, a report or somebody else's list keeps from being freed in the
+ * short way. */
+#define CHAIN_NOT_SHORT \
+	(EXTRA | ALIAS | PARKED | RUNNING | IMMORTAL | AVOW_REJECTED)
+
+/* avow__retire() of an unused promise between jobs, the short way first. */
+static inline __attribute__((always_inline)) void
+chain_retire(avow_loop *loop, avow_promise *p)
+{
+	const uint32_t word = p->word;
+	/* The depth stands in the highest bits: no need to cut the rest off. */
+	if (UNLIKELY(word & CHAIN_NOT_SHORT) ||
+	    UNLIKELY(word < loop->depth_word)) {
+		avow__retire(loop, p);
+		return;
+	}
+	const avow_value value = p->value;
+	avow__node_free(loop, p);
+	avow__value_drop(value);
+}
+
+static inline void chain_unuse(avow_loop *loop, avow_promise *source)
+{
+	if (--source->uses == 0)
+		chain_retire(loop, source);
+}
+
 /* Did the handler return the very value it was given? */
 static bool chain_is_given(const avow_promise *p, const avow_promise *source,
 			   avow_value result)
@@ -309,7 +351,7 @@ static void chain_unwanted(avow_loop *loop, avow_promise *p,
 	if (q && !avow__is_settled(q) && q->uses == 0)
 		avow_cancel(q);
 	avow__finish_late(loop, p);
-	avow__unuse(loop, source);
+	chain_unuse(loop, source);
 }
 
 static void chain_keep_waiting(avow_loop *loop, avow_promise *p,
@@ -323,7 +365,7 @@ static void chain_keep_waiting(avow_loop *loop, avow_promise *p,
 	p->original = source;
 	avow__follow(loop, p, q);
 	if (!(p->word & FOLLOWING))
-		avow__unuse(loop, source); /* rejected at once */
+		chain_unuse(loop, source); /* rejected at once */
 }
 
 /* The handler of a finally or a tap has returned: the outcome of `source`
@@ -338,7 +380,7 @@ static void chain_keep(avow_loop *loop, avow_promise *p, avow_promise *source,
 	const bool is_given = chain_is_given(p, source, result);
 	if (avow__value_is_error(result) && !is_given) {
 		avow__settle(loop, p, result, AVOW_REJECTED, source);
-		avow__unuse(loop, source);
+		chain_unuse(loop, source);
 		return;
 	}
 	avow__settle_alias(loop, p, source, false);
@@ -356,7 +398,7 @@ static void chain_result(avow_loop *loop, avow_promise *p, avow_promise *source,
 		chain_keep(loop, p, source, result);
 	} else if (result.type == &avow_promise_type) {
 		avow__follow(loop, p, result.as.ptr);
-		avow__unuse(loop, source);
+		chain_unuse(loop, source);
 	} else if (result.type && result.type->drop && result.as.ptr &&
 		   chain_is_given(p, source, result)) {
 		/* `return value;`: passed through, and still owned once. */
@@ -364,7 +406,7 @@ static void chain_result(avow_loop *loop, avow_promise *p, avow_promise *source,
 	} else {
 		avow__lent_check(loop, p, result);
 		avow__resolve(loop, p, result, source);
-		avow__unuse(loop, source);
+		chain_unuse(loop, source);
 	}
 }
 
@@ -386,27 +428,6 @@ static inline bool chain_is_plain(avow_value result, avow_value given)
 			 (!type->drop || !avow__value_same(result, given)));
 }
 
-/* What a drop, a report or somebody else's list keeps from being freed in the
- * short way. */
-#define CHAIN_NOT_SHORT \
-	(EXTRA | ALIAS | PARKED | RUNNING | IMMORTAL | AVOW_REJECTED)
-
-/* avow__retire() of an unused promise between jobs, the short way first. */
-static inline __attribute__((always_inline)) void
-chain_retire(avow_loop *loop, avow_promise *p)
-{
-	const uint32_t word = p->word;
-	/* The depth stands in the highest bits: no need to cut the rest off. */
-	if (UNLIKELY(word & CHAIN_NOT_SHORT) ||
-	    UNLIKELY(word < loop->depth_word)) {
-		avow__retire(loop, p);
-		return;
-	}
-	const avow_value value = p->value;
-	avow__node_free(loop, p);
-	avow__value_drop(value);
-}
-
 /* The handler has returned. */
 static inline __attribute__((always_inline)) void chain_reacted(avow_loop *loop, avow_promise *p,
 				 avow_promise *source, avow_value given,
@@ -426,8 +447,7 @@ static inline __attribute__((always_inline)) void chain_reacted(avow_loop *loop,
 			avow__ring_splice(&loop->jobs, tail, false);
 		else if (!p->uses)
 			chain_retire(loop, p);
-		if (--source->uses == 0)
-			chain_retire(loop, source);
+		chain_unuse(loop, source);
 		return;
 	}
 	/* A cancelled one stays RUNNING until chain_unwanted() is done. */
@@ -535,7 +555,11 @@ bool avow__run_jobs(avow_loop *loop, unsigned depth)
 		    !avow__budget_goes_on(loop, &budget))
 			return true;
 		chain_run(loop, avow__job_next(loop));
-		if (loop->attention && !avow__attend(loop, depth))
+		if (!loop->attention)
+			continue;
+		if (loop->attention == ATTEND_PARKED)
+			avow__reap(loop, depth);
+		else if (!avow__attend(loop, depth))
 			break;
 	}
 	return false;

@@ -86,6 +86,21 @@ void avow__lent_check(avow_loop *loop, const avow_promise *p, avow_value value)
 		      value.type->name);
 }
 
+void avow__given_check(avow_value value)
+{
+	avow_loop *loop = avow__thread.current;
+	const avow_promise *p = loop ? loop->running : NULL;
+	if (!p || !value.type || !value.type->drop || !value.as.ptr)
+		return;
+	avow__lent_check(loop, p, value);
+	/* A counted type may have been taken: then it is the copy's turn. */
+	CHECK(p->word & TOOK ||
+		      !avow__value_same(value, avow__owner(p->source)->value),
+	      p->place,
+	      "a handler gave its argument (%s) away: avow_take() it first",
+	      value.type->name);
+}
+
 void avow__lent_end(avow_loop *loop)
 {
 	memset(loop->lent, 0, sizeof(loop->lent));

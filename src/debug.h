@@ -18,6 +18,9 @@ void avow__unlend(avow_value value);
 /* `value` is given away at `p`: it must not be one that was only lent. */
 void avow__lent_check(avow_loop *loop, const avow_promise *p,
 		      avow_value value);
+/* The same, inside of a handler, whose own argument must not be given away
+ * either: only returning it passes it on. */
+void avow__given_check(avow_value value);
 /* The handler has returned: nothing is lent any longer. */
 void avow__lent_end(avow_loop *loop);
 #else
@@ -25,6 +28,7 @@ void avow__lent_end(avow_loop *loop);
 #define avow__lend(value) ((void)0)
 #define avow__unlend(value) ((void)0)
 #define avow__lent_check(loop, p, value) ((void)0)
+#define avow__given_check(value) ((void)0)
 #define avow__lent_end(loop) ((void)0)
 #endif
 

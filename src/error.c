@@ -213,6 +213,7 @@ avow_value avow__core_error(int code)
 avow_value avow_wrap_at(const char *place, avow_value cause, const char *format,
 			...)
 {
+	avow__given_check(cause);
 	const avow_domain *domain = avow_domain_of(cause);
 	va_list args;
 	va_start(args, format);

@@ -173,7 +173,7 @@ static bool promise_is_given_up(const avow_loop *loop, const avow_promise *q)
 void avow__follow(avow_loop *loop, avow_promise *p, avow_promise *q)
 {
 	CHECK(q, p->place, "avow_await(NULL)");
-	CHECK(!(q->word & DEAD), q->place, "avow_await() of a stale handle");
+	CHECK(!(q->word & DEAD), q->place, "avow_await() of a stale handle: the promise is gone");
 	CHECK(avow__slab_of(q)->loop == loop, q->place,
 	      "avow_await() of a promise of another loop");
 	if (promise_is_given_up(loop, q)) {

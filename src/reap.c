@@ -127,9 +127,17 @@ static inline void reap_list(avow_loop *loop, avow_promise **list)
 	for (avow_promise *p = tail->next, *next;; p = next) {
 		const bool is_last = p == tail;
 		next = p->next;
-		p->word &= ~(uint32_t)PARKED;
-		if (p->uses == 0 && !(p->word & RUNNING))
-			reap_free(loop, p);
+		const uint32_t word = p->word & ~(uint32_t)PARKED;
+		p->word = word;
+		if (p->uses == 0 && !(word & RUNNING)) {
+			if (LIKELY(!(word & (EXTRA | ALIAS | AVOW_REJECTED)))) {
+				const avow_value value = p->value;
+				avow__node_free(loop, p);
+				avow__value_drop(value);
+			} else {
+				reap_free(loop, p);
+			}
+		}
 		if (is_last)
 			return;
 	}

@@ -28,6 +28,19 @@ void avow__misuse(const char *place, const char *format, ...)
 	abort();
 }
 
+/* "message (domain 7) (file.c:42)", as far as there is each. */
+static void report_error(avow_value error)
+{
+	const avow_domain *domain = avow_domain_of(error);
+	fprintf(stderr, "%s", avow_message(error));
+	if (domain)
+		fprintf(stderr, " (%s %d)", domain->type.name,
+			avow_code(error));
+	if (*avow_error_place(error))
+		fprintf(stderr, " (%s)", avow_error_place(error));
+	fputc('\n', stderr);
+}
+
 static void report_places(const avow_report *report)
 {
 	for (size_t i = 0; i < report->place_count; i++)
@@ -40,10 +53,8 @@ static void report_causes(avow_value error)
 {
 	avow_value cause = avow_cause(error);
 	for (int i = 0; i < 10 && !avow_is_none(cause); i++) {
-		fprintf(stderr, "    caused by: %s", avow_message(cause));
-		if (*avow_error_place(cause))
-			fprintf(stderr, " (%s)", avow_error_place(cause));
-		fputc('\n', stderr);
+		fprintf(stderr, "    caused by: ");
+		report_error(cause);
 		cause = avow_cause(cause);
 	}
 }
@@ -54,12 +65,8 @@ void avow_report_print(avow_loop *loop, const avow_report *report, void *arg)
 	(void)arg;
 	switch (report->kind) {
 	case AVOW_REPORT_UNHANDLED:
-		fprintf(stderr, "avow: unhandled rejection: %s",
-			avow_message(report->error));
-		if (*avow_error_place(report->error))
-			fprintf(stderr, " (%s)",
-				avow_error_place(report->error));
-		fputc('\n', stderr);
+		fprintf(stderr, "avow: unhandled rejection: ");
+		report_error(report->error);
 		report_causes(report->error);
 		break;
 	case AVOW_REPORT_ABANDONED:

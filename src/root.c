@@ -75,6 +75,7 @@ avow_promise *avow_resolved_at(const char *place, avow_loop *loop,
 			       avow_value value)
 {
 	root_loop_entry(loop, "avow_resolved()");
+	avow__given_check(value);
 	const avow_type *const type = value.type;
 	if (UNLIKELY(type && (type->then || type->is_error)) ||
 	    UNLIKELY(avow__is_closing(loop)))
@@ -82,7 +83,6 @@ avow_promise *avow_resolved_at(const char *place, avow_loop *loop,
 	avow_promise *p = avow__node_alloc(loop);
 	if (UNLIKELY(!p))
 		return root_born(place, loop, value);
-	avow__lent_check(loop, p, value);
 	p->word = loop->birth | ROOT | AVOW_FULFILLED;
 	p->uses = 0;
 	p->place = place;
@@ -109,6 +109,7 @@ avow_promise *avow_rejected_at(const char *place, avow_loop *loop,
 			       avow_value reason)
 {
 	root_loop_entry(loop, "avow_rejected()");
+	avow__given_check(reason);
 	avow__enter(loop);
 	avow_promise *p = root_born(place, loop,
 				       root_reason(loop, place, reason));
@@ -140,7 +141,6 @@ void avow__resolve_root(avow_loop *loop, avow_promise *p, avow_value value)
 	const avow_type *const type = value.type;
 	const uint32_t rare =
 		STATE_MASK | LOCKED | IMMORTAL | EXTRA | CALL | RUNNING;
-	avow__lent_check(loop, p, value);
 	if (UNLIKELY(p->word & rare) ||
 	    UNLIKELY(type && (type->then || type->is_error))) {
 		root_resolve_slowly(loop, p, value);
@@ -165,6 +165,7 @@ void avow_resolve(avow_promise *p, avow_value value)
 	CHECK((p->word & (ROOT | SEALED | IMMORTAL)) != (ROOT | SEALED) &&
 		      p->word & (ROOT | IMMORTAL),
 	      p->place, "settling a promise that settles itself");
+	avow__given_check(value);
 	avow__resolve_root(loop, p, value);
 }
 
@@ -174,6 +175,7 @@ void avow_reject(avow_promise *p, avow_value reason)
 	CHECK((p->word & (ROOT | SEALED | IMMORTAL)) != (ROOT | SEALED) &&
 		      p->word & (ROOT | IMMORTAL),
 	      p->place, "settling a promise that settles itself");
+	avow__given_check(reason);
 	avow__enter(loop);
 	avow__resolve_root(loop, p, root_reason(loop, p->place, reason));
 	avow__leave(loop);

@@ -366,6 +366,7 @@ void avow_settle(const void *context, avow_value value)
 		settle_from_afar(context, value);
 		return;
 	}
+	avow__given_check(value);
 	avow_loop *loop = seat->loop;
 	struct avow__call *call = table_find(loop->table, context);
 	if (LIKELY(call && call_claim(call, context_generation(context))))
@@ -446,8 +447,11 @@ avow_promise *avow_end(avow_call call, bool started, int code)
 		return call.promise; /* the callback came all the same */
 	avow_promise *p = open->promise;
 	const avow_value error =
-		avow_error_at(p->place, &avow_start_domain, code,
-			      "did not start (%d): %s", code, open->name);
+		code ? avow_error_at(p->place, &avow_start_domain, code,
+				     "did not start (%d): %s", code,
+				     open->name) :
+		       avow_error_at(p->place, &avow_start_domain, code,
+				     "did not start: %s", open->name);
 	if (call_claim(open, context_generation(call.context)))
 		call_settle(loop, open, error);
 	else

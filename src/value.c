@@ -162,6 +162,8 @@ avow_value avow_list(const avow_value *values, size_t count)
 	list->head = (struct avow__container){ .uses = 1,
 					       .end = value_end_list };
 	list->count = count;
+	for (size_t i = 0; i < count; i++)
+		avow__given_check(values[i]);
 	if (count)
 		memcpy(list->items, values, count * sizeof(*values));
 	return avow_own(list, &avow_list_type);
@@ -174,15 +176,15 @@ static const char *value_type_name(const avow_type *type)
 	return type ? type->name : "none";
 }
 
-void avow_expect_(avow_value value, const avow_type *type)
+void avow_wrong_type_(avow_value value, const avow_type *type)
 {
-	if (LIKELY(value.type == type))
-		return;
 	/* The place of the handler that reads, where there is one. */
 	const avow_loop *loop = avow__thread.current;
 	const avow_promise *p = loop ? loop->running : NULL;
-	avow__misuse(p ? p->place : NULL, "a value of type %s read as %s",
-		     value_type_name(value.type), value_type_name(type));
+	avow__misuse(NULL, "a value of type %s read as %s%s%s",
+		     value_type_name(value.type), value_type_name(type),
+		     p && p->place ? " by the handler attached at " : "",
+		     p && p->place ? p->place : "");
 }
 
 size_t avow_str_size(avow_value value)
@@ -212,6 +214,7 @@ avow_value avow_list_at(avow_value list, size_t index)
 
 void avow_drop(avow_value value)
 {
+	avow__given_check(value);
 	avow__value_drop(value);
 }
 

@@ -195,8 +195,8 @@ FX_TEST(null_loops_are_told)
 	FX_ABORTS("misuse", avow_pending(NULL));
 	FX_ABORTS("misuse", avow_resolved(NULL, avow_none()));
 	FX_ABORTS("misuse", avow_rejected(NULL, avow_errno(EIO)));
-	FX_ABORTS("misuse", avow_delay(NULL, 1.));
-	FX_ABORTS("misuse", avow_immediate(NULL));
+	FX_ABORTS("misuse", avow_cancel(avow_delay(NULL, 1.)));
+	FX_ABORTS("misuse", avow_cancel(avow_immediate(NULL)));
 	FX_ABORTS("misuse", (void)!avow_post(NULL, fx_job, NULL));
 	FX_ABORTS("misuse", (void)!avow_begin(NULL, "call").is_open);
 }
@@ -344,6 +344,59 @@ static avow_value first_item(avow_value list, void *arg)
 {
 	(void)arg;
 	return avow_list_at(list, 0);
+}
+
+#ifdef AVOW_DEBUG
+static avow_value resolve_other(avow_value value, void *other)
+{
+	avow_resolve(other, value);
+	return avow_none();
+}
+
+static avow_value put_in_list(avow_value value, void *arg)
+{
+	(void)arg;
+	return avow_list(&value, 1);
+}
+
+static avow_value drop_argument(avow_value value, void *arg)
+{
+	(void)arg;
+	avow_drop(value);
+	return avow_none();
+}
+
+static avow_value settle_with_argument(avow_value value, void *context)
+{
+	avow_settle(context, value);
+	return avow_none();
+}
+#endif
+
+static avow_value resolve_other_with_taken(avow_value value, void *other)
+{
+	avow_resolve(other, avow_take(value));
+	return avow_none();
+}
+
+FX_TEST(debug_tells_a_handler_that_gives_its_argument_away)
+{
+	avow_promise *const p = avow_resolved(fx.loop, fx_box_new(1));
+	avow_promise *const other = avow_pending(fx.loop);
+#ifdef AVOW_DEBUG
+	static avow_handler_fn *const careless[] = {
+		resolve_other, put_in_list, drop_argument, settle_with_argument
+	};
+	void *const args[] = { other, NULL, NULL, avow_context(other) };
+	for (size_t i = 0; i < 4; i++)
+		FX_ABORTS("avow_take() it first",
+			avow_then(p, careless[i], args[i]);
+			fx_run());
+#endif
+	avow_then(p, resolve_other_with_taken, other);
+	avow_then(other, fx_note, NULL);
+	fx_run();
+	fx_expect("box:1");
 }
 
 FX_TEST(debug_tells_a_borrowed_item_that_is_returned)

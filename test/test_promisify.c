@@ -1567,6 +1567,82 @@ FX_TEST_LIMIT(a_promisified_call_without_memory_is_not_evaluated, 10)
 }
 
 
+/* ------------------------------------------------------- Borrowed strings */
+
+static void name_now(const char *name, int err,
+		     void (*cb)(int, const char *, void *), void *ctx)
+{
+	char borrowed[16] = "";
+
+	snprintf(borrowed, sizeof(borrowed), "%s", name ? name : "");
+	cb(err, name ? borrowed : NULL, ctx);
+	memset(borrowed, 'x', sizeof(borrowed) - 1);
+}
+
+AVOW_CALLBACK(on_name, AVOW_ERR_IN(int, avow_errno_domain),
+	      AVOW_STR(const char *), AVOW_CTX(void *));
+
+FX_TEST(a_borrowed_string_is_copied)
+{
+	avow_then(AVOW_PROMISIFY_VOID(fx.loop, name_now("Ada", 0, on_name,
+							AVOW_CONTEXT)),
+		  fx_note, "name");
+	avow_then(AVOW_PROMISIFY_VOID(fx.loop, name_now(NULL, 0, on_name,
+							AVOW_CONTEXT)),
+		  fx_note, "nobody");
+	avow_catch(AVOW_PROMISIFY_VOID(fx.loop, name_now("Bob", EIO, on_name,
+							 AVOW_CONTEXT)),
+		   fx_note, "error");
+	fx_run();
+	const char *const text = fx_take_log();
+	ck_assert_msg(strstr(text, "name:Ada|nobody:none|error:!") == text,
+		      "%s", text);
+}
+
+static void pair_now(void (*cb)(void *, const char *, const char *), void *ctx)
+{
+	char key[] = "key", value[] = "value";
+
+	cb(ctx, key, value);
+}
+
+AVOW_CALLBACK(on_pair, AVOW_CTX(void *), AVOW_STR(const char *),
+	      AVOW_STR(const char *));
+
+static avow_value note_pair(avow_value value, void *arg)
+{
+	const on_pair_results *const pair = on_pair_results_get(value);
+
+	(void)arg;
+	fx_log("%s=%s", avow_str_get(pair->p2), avow_str_get(pair->p3));
+	return avow_none();
+}
+
+FX_TEST(two_borrowed_strings_are_members_of_the_results)
+{
+	avow_then(AVOW_PROMISIFY_VOID(fx.loop, pair_now(on_pair, AVOW_CONTEXT)),
+		  note_pair, NULL);
+	fx_run();
+	fx_expect("key=value");
+}
+
+AVOW_CALLBACKIFY(name_done, AVOW_ERR_IN(int, avow_errno_domain),
+		 AVOW_STR(const char *), AVOW_CTX(void *));
+
+static void take_name(int err, const char *name, void *ctx)
+{
+	fx_log("%s:%d:%s", (const char *)ctx, err, name ? name : "none");
+}
+
+FX_TEST(a_string_is_lent_to_a_legacy_consumer)
+{
+	name_done(avow_resolved(fx.loop, avow_str("Ada")), take_name, "a");
+	name_done(avow_resolved(fx.loop, avow_none()), take_name, "b");
+	name_done(avow_rejected(fx.loop, avow_errno(EIO)), take_name, "c");
+	fx_run();
+	fx_expect("a:0:Ada|b:0:none|c:5:none");
+}
+
 int main(void)
 {
 	return fx_main("promisify");

@@ -755,7 +755,7 @@ static void make_immediates(void *first)
 					  immediate_in_turn, first);
 	avow_then(avow_resolved(fx.loop, avow_none()), immediate_in_turn,
 		  first);
-	avow_immediate(fx.loop);
+	avow_then(avow_immediate(fx.loop), NULL, NULL);
 	avow_then(p, fx_pass, NULL);
 }
 

@@ -34,7 +34,7 @@ static int count_stock(const char *item, void (*cb)(int err, int n, void *ctx),
 }
 
 /* converted */
-AVOW_CALLBACK(on_stock, AVOW_ERR(int, strerror), AVOW_NUM(int),
+AVOW_CALLBACK(on_stock, AVOW_ERR_IN(int, avow_errno_domain), AVOW_NUM(int),
 	      AVOW_CTX(void *));
 
 static avow_promise *stock(avow_loop *loop, const char *item)
@@ -68,7 +68,7 @@ static bool lamp_switch(bool on, void (*cb)(void *ctx, int err), void *ctx)
 }
 
 /* converted */
-AVOW_CALLBACK(on_lamp, AVOW_CTX(void *), AVOW_ERR(int, strerror));
+AVOW_CALLBACK(on_lamp, AVOW_CTX(void *), AVOW_ERR_IN(int, avow_errno_domain));
 
 static avow_promise *bool_is_started(avow_loop *loop)
 {
@@ -175,7 +175,7 @@ static int name_find(int id, void (*cb)(int err, char *name, void *ctx),
 
 /* converted: once for the type, once for the callback */
 AVOW_TYPE(name, char *, free);
-AVOW_CALLBACK(on_name, AVOW_ERR(int, strerror), AVOW_OWN(name),
+AVOW_CALLBACK(on_name, AVOW_ERR_IN(int, avow_errno_domain), AVOW_OWN(name),
 	      AVOW_CTX(void *));
 
 static avow_value name_text(avow_value value, void *arg)
@@ -220,7 +220,7 @@ static struct address *address_copy(const struct address *from)
 }
 
 AVOW_TYPE(address, struct address *, free, address_copy);
-AVOW_CALLBACK(on_host, AVOW_CTX(void *), AVOW_ERR(int, strerror),
+AVOW_CALLBACK(on_host, AVOW_CTX(void *), AVOW_ERR_IN(int, avow_errno_domain),
 	      AVOW_SKIP(int), AVOW_COPY(address, const struct address *));
 
 static avow_value address_text(avow_value value, void *arg)
@@ -256,8 +256,8 @@ static int image_size(void (*cb)(int err, int width, int height, char *title,
 }
 
 /* converted */
-AVOW_CALLBACK(on_image, AVOW_ERR(int, strerror), AVOW_NUM(int), AVOW_NUM(int),
-	      AVOW_OWN(name), AVOW_CTX(void *));
+AVOW_CALLBACK(on_image, AVOW_ERR_IN(int, avow_errno_domain), AVOW_NUM(int),
+	      AVOW_NUM(int), AVOW_OWN(name), AVOW_CTX(void *));
 
 static avow_value image_text(avow_value value, void *arg)
 {
@@ -292,7 +292,7 @@ static int block_read(void (*cb)(int err, const void *bytes, size_t size,
 }
 
 /* converted: a string value, with a NUL behind the bytes */
-AVOW_CALLBACK(on_block, AVOW_ERR(int, strerror),
+AVOW_CALLBACK(on_block, AVOW_ERR_IN(int, avow_errno_domain),
 	      AVOW_BYTES(const void *, size_t), AVOW_CTX(void *));
 
 static avow_promise *result_is_bytes(avow_loop *loop)
@@ -361,7 +361,8 @@ static int message_send(const char *text, const struct send_options *options)
 
 /* converted */
 AVOW_CALLBACK(on_sent, AVOW_CTX(void *), AVOW_NUM(int));
-AVOW_CALLBACK(on_unsent, AVOW_CTX(void *), AVOW_ERR(int, strerror));
+AVOW_CALLBACK(on_unsent, AVOW_CTX(void *),
+	      AVOW_ERR_IN(int, avow_errno_domain));
 
 static int send_start(const char *text, void *context)
 {
@@ -513,8 +514,8 @@ static avow_value twice(avow_value value, void *arg)
 }
 
 /* converted: stock_done(promise, callback, context) */
-AVOW_CALLBACKIFY(stock_done, AVOW_ERR(int, strerror), AVOW_NUM(int),
-		 AVOW_CTX(void *));
+AVOW_CALLBACKIFY(stock_done, AVOW_ERR_IN(int, avow_errno_domain),
+		 AVOW_NUM(int), AVOW_CTX(void *));
 
 static void count_twice(avow_loop *loop, const char *item,
 			void (*cb)(int err, int n, void *ctx), void *ctx)

@@ -18,7 +18,8 @@ static int find_age(const char *name, void (*cb)(int err, int age, void *ctx),
 }
 
 /* The parameters of its callback, in the order of the prototype. */
-AVOW_CALLBACK(on_age, AVOW_ERR(int, strerror), AVOW_NUM(int), AVOW_CTX(void *));
+AVOW_CALLBACK(on_age, AVOW_ERR_IN(int, avow_errno_domain), AVOW_NUM(int),
+	      AVOW_CTX(void *));
 
 static avow_value show(avow_value age, void *out)
 {

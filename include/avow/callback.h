@@ -203,13 +203,15 @@ AVOW_API void avow_block_free_(void *block, size_t size);
  *   AVOW_COPY(type[, T])     a borrowed result: copied through its type
  *   AVOW_BYTES(P, N)         two parameters, a pointer and a length: copied
  *                            into a string value; NULL gives none
+ *   AVOW_STR(P)              a borrowed string that ends in NUL (const char *):
+ *                            copied into a string value; NULL gives none
  *   AVOW_NUM(T)              a number
  *   AVOW_SKIP(T)             nothing of interest
  *
  * No result gives none, one gives its value, several give a struct: its type
  * is <callback>_results, read with <callback>_results_get(value), and its
  * members are named for their place in the prototype, p1 to p8 (AVOW_BYTES
- * counts as one and gives a string value).  On an error, owned results that
+ * counts as one; it and AVOW_STR give a string value).  On an error, owned results that
  * came along are dropped.
  */
 #define AVOW_CTX(T) (ctx_, T)
@@ -227,6 +229,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 #define AVOW_COPY2_(type, T) (copy_, type, T)
 #define AVOW_BYTES(P, N) (bytes_, P, N)
 #define AVOW_NUM(T) (num_, T)
+#define AVOW_STR(P) (str_, P)
 #define AVOW_SKIP(T) (skip_, T)
 
 /* AVOW_EACH_(op, name, roles...): op##kind(name, i, role's arguments) each. */
@@ -272,6 +275,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 #define AVOW_PARAM_copy_(name, i, type, T) AVOW_COMMA_##i T p##i
 #define AVOW_PARAM_bytes_(name, i, P, N) AVOW_COMMA_##i P p##i, N n##i
 #define AVOW_PARAM_num_(name, i, T) AVOW_COMMA_##i T p##i
+#define AVOW_PARAM_str_(name, i, P) AVOW_COMMA_##i P p##i
 #define AVOW_PARAM_skip_(name, i, T) AVOW_COMMA_##i T p##i
 
 /* The callback's own domain, where a role brings a strerror. */
@@ -286,6 +290,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 #define AVOW_DOMAIN_copy_(name, i, type, T)
 #define AVOW_DOMAIN_bytes_(name, i, P, N)
 #define AVOW_DOMAIN_num_(name, i, T)
+#define AVOW_DOMAIN_str_(name, i, P)
 #define AVOW_DOMAIN_skip_(name, i, T)
 
 /* How many results: AVOW_NTH_ over a padded list picks none, one or many. */
@@ -298,6 +303,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 #define AVOW_RESULT_copy_(name, i, type, T) , 0
 #define AVOW_RESULT_bytes_(name, i, P, N) , 0
 #define AVOW_RESULT_num_(name, i, T) , 0
+#define AVOW_RESULT_str_(name, i, P) , 0
 #define AVOW_RESULT_skip_(name, i, T)
 #define AVOW_ARITY_(none, one, many, ...)                                  \
 	AVOW_ARITY2_(0 AVOW_EACH_(AVOW_RESULT_, 0, __VA_ARGS__), many,     \
@@ -315,6 +321,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 #define AVOW_MEMBER_copy_(name, i, type, T) type##_payload p##i;
 #define AVOW_MEMBER_bytes_(name, i, P, N) avow_value p##i;
 #define AVOW_MEMBER_num_(name, i, T) T p##i;
+#define AVOW_MEMBER_str_(name, i, P) avow_value p##i;
 #define AVOW_MEMBER_skip_(name, i, T)
 
 /* The end of each member. */
@@ -327,11 +334,13 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 #define AVOW_CLEAR_copy_(name, i, type, T) avow_drop(type##_value(r->p##i));
 #define AVOW_CLEAR_bytes_(name, i, P, N) avow_drop(r->p##i);
 #define AVOW_CLEAR_num_(name, i, T)
+#define AVOW_CLEAR_str_(name, i, P) avow_drop(r->p##i);
 #define AVOW_CLEAR_skip_(name, i, T)
 
 /* First of all: the context, and whether it failed. */
-#define AVOW_FAIL_ctx_(name, i, T) \
-	const void *const context_ = (const void *)p##i;
+#define AVOW_FAIL_ctx_(name, i, T)                                         \
+	const void *const avow_callback_needs_one_AVOW_CTX_ =              \
+		(const void *)p##i;
 #define AVOW_FAIL_if_(i, claim, domain)                                    \
 	if ((claim) && !failed_) {                                         \
 		failed_ = true;                                            \
@@ -349,6 +358,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 #define AVOW_FAIL_copy_(name, i, type, T)
 #define AVOW_FAIL_bytes_(name, i, P, N)
 #define AVOW_FAIL_num_(name, i, T)
+#define AVOW_FAIL_str_(name, i, P)
 #define AVOW_FAIL_skip_(name, i, T) (void)p##i;
 
 /* A result as a value of ours. */
@@ -380,6 +390,9 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 	if (!failed_)                  \
 		value_ = AVOW_AS_VALUE_bytes_(i);
 #define AVOW_ONE_num_(name, i, T) value_ = AVOW_AS_VALUE_num_(i, T);
+#define AVOW_ONE_str_(name, i, P) \
+	if (!failed_)             \
+		value_ = avow_str(p##i);
 #define AVOW_ONE_skip_(name, i, T)
 
 /* Several results: gathered in `results_`, which owns them from then on. */
@@ -400,15 +413,19 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 			memcpy(&results_.p##i, &value_.as,                 \
 			       sizeof(results_.p##i));                     \
 	}
-#define AVOW_MANY_bytes_(name, i, P, N)                                    \
+/* A string or bytes, copied into a value of its own. */
+#define AVOW_MANY_text_(i, copy)                                           \
 	if (!failed_) {                                                    \
-		results_.p##i = AVOW_AS_VALUE_bytes_(i);                   \
+		results_.p##i = copy;                                      \
 		failed_ = avow_is_error(results_.p##i);                    \
 		if (failed_) {                                             \
 			failure_ = results_.p##i;                          \
 			results_.p##i = avow_none();                       \
 		}                                                          \
 	}
+#define AVOW_MANY_bytes_(name, i, P, N) \
+	AVOW_MANY_text_(i, AVOW_AS_VALUE_bytes_(i))
+#define AVOW_MANY_str_(name, i, P) AVOW_MANY_text_(i, avow_str(p##i))
 #define AVOW_MANY_num_(name, i, T) results_.p##i = p##i;
 #define AVOW_MANY_skip_(name, i, T)
 
@@ -426,7 +443,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 		bool failed_ = false;                                      \
 		AVOW_EACH_(AVOW_FAIL_, name, __VA_ARGS__)                  \
 		AVOW_EACH_(AVOW_ONE_, name, __VA_ARGS__)                   \
-		avow_settle(context_,                                      \
+		avow_settle(avow_callback_needs_one_AVOW_CTX_,                                      \
 			    failed_ ? failure_ : value_);                  \
 	}                                                                  \
 	AVOW_END_(name)
@@ -458,7 +475,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 		} else {                                                   \
 			value_ = name##_results_value(results_);           \
 		}                                                          \
-		avow_settle(context_, value_);                             \
+		avow_settle(avow_callback_needs_one_AVOW_CTX_, value_);                             \
 	}                                                                  \
 	AVOW_END_(name)
 
@@ -543,8 +560,8 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
  *
  * which hands the outcome of `p` to a legacy consumer, with the roles above
  * and at most one result: an error as its code (0 is none; a code of 0 is
- * passed as -1), AVOW_OWN gives the result away, AVOW_COPY and AVOW_BYTES lend
- * it for the call, AVOW_SKIP is 0.  Out of memory at once: the callback is
+ * passed as -1), AVOW_OWN gives the result away, AVOW_COPY, AVOW_STR and
+ * AVOW_BYTES lend it for the call, AVOW_SKIP is 0.  Out of memory at once: the callback is
  * still called, with ENOMEM.
  */
 /* A result that is given away is taken first: it may be that it cannot. */
@@ -559,6 +576,7 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 #define AVOW_GIVE_copy_(name, i, type, T)
 #define AVOW_GIVE_bytes_(name, i, P, N)
 #define AVOW_GIVE_num_(name, i, T)
+#define AVOW_GIVE_str_(name, i, P)
 #define AVOW_GIVE_skip_(name, i, T)
 
 #define AVOW_LENT_ctx_(name, i, T) T p##i;
@@ -570,6 +588,7 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 #define AVOW_LENT_copy_(name, i, type, T)
 #define AVOW_LENT_bytes_(name, i, P, N)
 #define AVOW_LENT_num_(name, i, T)
+#define AVOW_LENT_str_(name, i, P)
 #define AVOW_LENT_skip_(name, i, T)
 
 #define AVOW_OUT_ctx_(name, i, T) T p##i = to->p##i;
@@ -585,8 +604,11 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 #define AVOW_OUT_copy_(name, i, type, T) \
 	T p##i = ok_ ? (T)type##_get(value) : (T)0;
 #define AVOW_OUT_bytes_(name, i, P, N)                                     \
-	P p##i = ok_ ? (P)avow_str_get(value) : (P)0;                      \
-	N n##i = ok_ ? (N)avow_str_size(value) : (N)0;
+	const bool has##i = ok_ && !avow_is_none(value);                   \
+	P p##i = has##i ? (P)avow_str_get(value) : (P)0;                   \
+	N n##i = has##i ? (N)avow_str_size(value) : (N)0;
+#define AVOW_OUT_str_(name, i, P) \
+	P p##i = ok_ && !avow_is_none(value) ? (P)avow_str_get(value) : (P)0;
 #define AVOW_OUT_num_(name, i, T)                                          \
 	T p##i = !ok_ ? (T)0 : AVOW_IS_REAL_(T) ? (T)avow_double_get(value) : \
 		 (T)avow_int_get(value);
@@ -601,6 +623,7 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 #define AVOW_ARG_copy_(name, i, type, T) AVOW_COMMA_##i p##i
 #define AVOW_ARG_bytes_(name, i, P, N) AVOW_COMMA_##i p##i, n##i
 #define AVOW_ARG_num_(name, i, T) AVOW_COMMA_##i p##i
+#define AVOW_ARG_str_(name, i, P) AVOW_COMMA_##i p##i
 #define AVOW_ARG_skip_(name, i, T) AVOW_COMMA_##i p##i
 
 #define AVOW_KEEP_ctx_(name, i, T) to_.p##i = (T)(uintptr_t)context;
@@ -612,6 +635,7 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 #define AVOW_KEEP_copy_(name, i, type, T)
 #define AVOW_KEEP_bytes_(name, i, P, N)
 #define AVOW_KEEP_num_(name, i, T)
+#define AVOW_KEEP_str_(name, i, P)
 #define AVOW_KEEP_skip_(name, i, T)
 
 #define AVOW_CALLBACKIFY(name, ...)                                        \
