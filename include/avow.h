@@ -342,7 +342,8 @@ AVOW_MUST_USE AVOW_SMALL avow_value avow_int(int64_t i)
 
 AVOW_MUST_USE AVOW_SMALL avow_value avow_bool(bool b)
 {
-	avow_value value = avow_int(b);
+	avow_value value = avow_none();
+	value.as.b = b;
 	value.type = &avow_bool_type;
 	return value;
 }

@@ -10,6 +10,7 @@
  */
 #include "alloc.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -50,9 +51,18 @@ void __lsan_unregister_root_region(const void *start, size_t size)
 /*
  * Slabs are mapped, not from the heap: glibc's heap shrinks only from its end,
  * so that one slab in use near it would keep a whole burst resident, and its
- * memalign touches a page more than a slab has.
+ * memalign touches a page more than a slab has.  Several are mapped at once,
+ * because the system bounds the number of maps; they go back one by one.
  */
-static void *alloc_aligned_default(size_t alignment, size_t size)
+#define MAPPED_COUNT 16
+static struct {
+	pthread_mutex_t lock;
+	char *next;
+	size_t left;
+} mapped = { PTHREAD_MUTEX_INITIALIZER, NULL, 0 };
+
+/* A mapping of `size` bytes, aligned; NULL when out of memory. */
+static char *alloc_map(size_t alignment, size_t size)
 {
 	char *const area = mmap(NULL, size + alignment, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -63,8 +73,26 @@ static void *alloc_aligned_default(size_t alignment, size_t size)
 		munmap(area, before);
 	if (alignment - before)
 		munmap(area + before + size, alignment - before);
-	ALLOC_TELL_LSAN(register, area + before, size);
 	return area + before;
+}
+
+static void *alloc_aligned_default(size_t alignment, size_t size)
+{
+	char *slab = NULL;
+	pthread_mutex_lock(&mapped.lock);
+	if (!mapped.left) {
+		mapped.next = alloc_map(alignment, size * MAPPED_COUNT);
+		mapped.left = mapped.next ? MAPPED_COUNT : 0;
+	}
+	if (mapped.left) {
+		slab = mapped.next;
+		mapped.next += size;
+		mapped.left--;
+	}
+	pthread_mutex_unlock(&mapped.lock);
+	if (slab)
+		ALLOC_TELL_LSAN(register, slab, size);
+	return slab;
 }
 
 static const avow_allocator alloc_default = {

@@ -52,7 +52,7 @@ static avow_loop *chain_entry(const char *place, const avow_promise *source)
 	if (!place)
 		place = "a place that was not recorded";
 	CHECK(source, NULL, "attaching to a NULL promise at %s", place);
-	CHECK(!(source->word & DEAD), source->place,
+	CHECK(!(source->word & (DEAD | RAW | POST)), avow__dead_place(source),
 	      "attaching at %s to a stale handle: the promise is gone, hold it",
 	      place);
 	CHECK(avow__slab_of(source)->loop->thread == avow__self(),
@@ -93,7 +93,7 @@ static inline __attribute__((always_inline)) avow_promise *
 chain_attach(const char *place, avow_promise *source, avow_handler_fn *fn,
 	     void *arg, uint32_t when)
 {
-	if (UNLIKELY(!source || !fn || source->word & DEAD))
+	if (UNLIKELY(!source || !fn || source->word & (DEAD | RAW | POST)))
 		return chain_attach_slowly(place, source, fn, arg, when);
 	avow_loop *const loop = avow__slab_of(source)->loop;
 	const uint64_t bits = loop->bits;
@@ -225,7 +225,7 @@ static avow_promise *chain_attach_extra(const char *place,
 	return p;
 
 fail_node:
-	avow__node_free(loop, extra);
+	avow__raw_free(loop, extra);
 fail_extra:
 	if (copy_size)
 		avow_block_free_(arg, copy_size);
@@ -357,7 +357,8 @@ static void chain_unwanted(avow_loop *loop, avow_promise *p,
 static void chain_keep_waiting(avow_loop *loop, avow_promise *p,
 			       avow_promise *source, avow_promise *q)
 {
-	if (q && avow__is_settled(q) && !(q->word & (AVOW_REJECTED | DEAD))) {
+	avow__followed_check(loop, p, q);
+	if (avow__is_settled(q) && !(q->word & AVOW_REJECTED)) {
 		q->word |= HANDLED;
 		avow__settle_alias(loop, p, source, false);
 		return;

@@ -145,6 +145,14 @@ static void error_end(struct avow__container *container)
 	avow__free(error);
 }
 
+/* Many libraries give errno below zero. */
+static int error_code_of(const avow_domain *domain, int code)
+{
+	return domain == &avow_errno_domain && code < 0 && code > INT_MIN ?
+		       -code :
+		       code;
+}
+
 /* Takes `cause` over.  Out of memory the code remains. */
 AVOW_PRINTF(5, 0)
 static avow_value error_new(const char *place, const avow_domain *domain,
@@ -164,7 +172,7 @@ static avow_value error_new(const char *place, const avow_domain *domain,
 	}
 	error->head = (struct avow__container){ .uses = 1, .end = error_end };
 	error->domain = domain;
-	error->code = code;
+	error->code = error_code_of(domain, code);
 	error->place = place;
 	error->cause = cause;
 	error->message[0] = '\0';
@@ -196,7 +204,7 @@ avow_value (avow_error)(int code, const char *format, ...)
 avow_value avow_domain_error(const avow_domain *domain, int code)
 {
 	avow_value error = { { NULL }, &domain->type };
-	error.as.i64 = domain == &avow_errno_domain && code < 0 ? -code : code;
+	error.as.i64 = error_code_of(domain, code);
 	return error;
 }
 
@@ -300,16 +308,16 @@ const char *avow_error_place(avow_value value)
 
 const char *avow_message(avow_value value)
 {
-	struct avow__thread *thread = &avow__thread;
+	static __thread char texts[8][256];
+	static __thread unsigned next;
 	const struct error *error = error_of(value);
 	if (error)
 		return error->message;
 	if (value.type == &avow_str_type && value.as.ptr)
 		return value.as.ptr;
-	const unsigned number = thread->text_next;
-	thread->text_next = (number + 1) % 8;
-	char *text = thread->text[number];
-	const size_t size = sizeof(thread->text[number]);
+	char *const text = texts[next];
+	const size_t size = sizeof(texts[next]);
+	next = (next + 1) % 8;
 	text[0] = '\0';
 	if (!value.type)
 		snprintf(text, size, "none");

@@ -22,20 +22,25 @@
 struct ev_wait {
 	const avow_promise *promise;
 	unsigned depth;		/* ev_depth() inside its ev_run() */
-	struct ev_wait *outer;
+	struct ev_wait *outer;	/* of this loop */
+	const struct ev_loop *ev;
+	struct ev_wait *before;	/* of this thread, any loop */
 };
+
+/* All waits on the stack.  Several promise loops may share an event loop. */
+static __thread struct ev_wait *ev_waits;
 
 struct ev_binding {
 	avow_loop loop;		/* first: a loop is its binding */
 	struct ev_loop *ev;	/* NULL once it was destroyed */
 	ev_idle feed;		/* never started: the checkpoint */
-	ev_idle turn;		/* runs once in the next iteration */
+	ev_check turn;		/* runs in the next iteration, whatever else
+				   is pending there ... */
+	ev_idle awake;		/* ... and this keeps libev from sleeping */
 	ev_prepare prepare;	/* while waits or leftovers need a look */
 	ev_async bell;
 	ev_cleanup cleanup;
 	struct ev_wait *wait;	/* innermost */
-	unsigned shift;		/* 1 while the outermost ev_run() is a wait's:
-				   the program's own handles are further out */
 	bool is_listening;
 };
 
@@ -44,36 +49,81 @@ static struct ev_binding *binding_of(const avow_loop *loop)
 	return (struct ev_binding *)(uintptr_t)loop;
 }
 
+/* Is the outermost ev_run() that of a wait?  Then the program's own handles are
+ * one further out.  Bounded by the nesting of waits. */
+static bool ev_is_waited(const struct ev_loop *ev)
+{
+	for (const struct ev_wait *wait = ev_waits; wait; wait = wait->before) {
+		if (wait->ev == ev && wait->depth == 1)
+			return true;
+	}
+	return false;
+}
+
 static unsigned ev_driver_depth(const avow_loop *loop)
 {
 	const struct ev_binding *binding = binding_of(loop);
+	if (!binding->ev)
+		return DEPTH_BASE;
 	const unsigned depth =
-		binding->ev ? ev_depth(binding->ev) + binding->shift : 0;
+		ev_depth(binding->ev) + ev_is_waited(binding->ev);
 	return depth > DEPTH_BASE ? depth : DEPTH_BASE;
+}
+
+/* End the innermost wait if its promise has settled, or nothing will. */
+static void ev_wait_look(const struct ev_binding *binding)
+{
+	const struct ev_wait *wait = binding->wait;
+	if (wait && binding->ev && wait->depth == ev_depth(binding->ev) &&
+	    (avow__is_settled(wait->promise) ||
+	     avow__is_closing(&binding->loop)))
+		ev_break(binding->ev, EVBREAK_ONE);
 }
 
 /* ----------------------------------------------------------------- Watchers */
 
-/* After each of these the loop may be gone: the program frees it in jobs. */
+/* The program may free the loop in any of these: it is gone after
+ * avow__leave(). */
+
+static void ev_turn_end(struct ev_loop *ev, struct ev_binding *binding)
+{
+	ev_check_stop(ev, &binding->turn);
+	ev_idle_stop(ev, &binding->awake);
+}
 
 static void ev_on_feed(struct ev_loop *ev, ev_idle *watcher, int events)
 {
 	avow_loop *loop = watcher->data;
 	(void)ev;
 	(void)events;
+	if (LIKELY(!loop->nesting)) {
+		avow__drain(loop, ev_driver_depth(loop));
+		return;
+	}
+	avow__enter(loop);
 	avow__drain(loop, ev_driver_depth(loop));
+	ev_wait_look(binding_of(loop));
+	avow__leave(loop);
 }
 
-static void ev_on_turn(struct ev_loop *ev, ev_idle *watcher, int events)
+static void ev_on_turn(struct ev_loop *ev, ev_check *watcher, int events)
 {
 	avow_loop *loop = watcher->data;
 	(void)events;
 	avow__enter(loop);
 	avow__turn(loop, ev_driver_depth(loop));
+	ev_wait_look(binding_of(loop));
 	/* Mostly there is more, and stopping and starting would cost. */
 	if (!loop->immediates && !loop->is_handed_over)
-		ev_idle_stop(ev, watcher);
+		ev_turn_end(ev, binding_of(loop));
 	avow__leave(loop);
+}
+
+static void ev_on_awake(struct ev_loop *ev, ev_idle *watcher, int events)
+{
+	(void)ev;
+	(void)watcher;
+	(void)events;
 }
 
 static void ev_on_bell(struct ev_loop *ev, ev_async *watcher, int events)
@@ -108,15 +158,15 @@ static void ev_on_prepare(struct ev_loop *ev, ev_prepare *watcher, int events)
 	struct ev_binding *binding = watcher->data;
 	avow_loop *loop = &binding->loop;
 	const unsigned depth = ev_driver_depth(loop);
-	const struct ev_wait *wait = binding->wait;
+	(void)ev;
 	(void)events;
-	if (wait && wait->depth == ev_depth(ev) &&
-	    (avow__is_settled(wait->promise) || avow__is_closing(loop)))
-		ev_break(ev, EVBREAK_ONE);
-	if (!wait && depth == DEPTH_BASE)
+	if (!binding->wait && depth == DEPTH_BASE)
 		ev_prepare_end(binding);
+	avow__enter(loop);
 	if (loop->parked_top >= depth)
 		avow__drain(loop, depth);
+	ev_wait_look(binding);
+	avow__leave(loop);
 }
 
 static void ev_on_cleanup(struct ev_loop *ev, ev_cleanup *watcher, int events)
@@ -124,7 +174,9 @@ static void ev_on_cleanup(struct ev_loop *ev, ev_cleanup *watcher, int events)
 	struct ev_binding *binding = watcher->data;
 	(void)ev;
 	(void)events;
+	avow__seat_lock(&binding->loop);
 	binding->ev = NULL;
+	avow__seat_unlock(&binding->loop);
 }
 
 /* ------------------------------------------------------------------- Driver */
@@ -139,8 +191,10 @@ static void ev_driver_wake(avow_loop *loop)
 static void ev_driver_turn(avow_loop *loop)
 {
 	struct ev_binding *binding = binding_of(loop);
-	if (binding->ev)
-		ev_idle_start(binding->ev, &binding->turn);
+	if (!binding->ev)
+		return;
+	ev_check_start(binding->ev, &binding->turn);
+	ev_idle_start(binding->ev, &binding->awake);
 }
 
 static void ev_driver_look_again(avow_loop *loop)
@@ -183,7 +237,7 @@ static void ev_driver_close(avow_loop *loop)
 	if (!ev)
 		return;
 	ev_clear_pending(ev, &binding->feed);
-	ev_idle_stop(ev, &binding->turn);
+	ev_turn_end(ev, binding);
 	ev_prepare_end(binding);
 	if (binding->is_listening) {
 		ev_ref(ev);
@@ -219,9 +273,13 @@ avow_loop *avow_loop_new(struct ev_loop *ev)
 	binding->ev = ev;
 	ev_idle_init(&binding->feed, ev_on_feed);
 	ev_set_priority(&binding->feed, EV_MAXPRI);
-	ev_idle_init(&binding->turn, ev_on_turn);
+	ev_check_init(&binding->turn, ev_on_turn);
 	ev_set_priority(&binding->turn, EV_MAXPRI);
+	ev_idle_init(&binding->awake, ev_on_awake);
+	ev_set_priority(&binding->awake, EV_MINPRI);
+	/* After those of the program, which may settle what is waited for. */
 	ev_prepare_init(&binding->prepare, ev_on_prepare);
+	ev_set_priority(&binding->prepare, EV_MINPRI);
 	ev_async_init(&binding->bell, ev_on_bell);
 	ev_cleanup_init(&binding->cleanup, ev_on_cleanup);
 	binding->feed.data = binding->turn.data = binding->bell.data =
@@ -237,6 +295,7 @@ avow_loop *avow_loop_new(struct ev_loop *ev)
 
 struct ev_loop *avow_loop_ev(const avow_loop *loop)
 {
+	CHECK(loop, NULL, "avow_loop_ev() with a NULL loop");
 	return binding_of(loop)->ev;
 }
 
@@ -248,16 +307,17 @@ static bool ev_wait_run(struct ev_binding *binding, const avow_promise *p)
 	avow_loop *loop = &binding->loop;
 	struct ev_loop *ev = binding->ev;
 	const bool is_outermost = ev_depth(ev) == 0;
-	struct ev_wait wait = { p, ev_depth(ev) + 1, binding->wait };
+	struct ev_wait wait = { p, ev_depth(ev) + 1, binding->wait, ev,
+				ev_waits };
 
 	binding->wait = &wait;
-	binding->shift += is_outermost;
+	ev_waits = &wait;
 	loop->nesting++;
 	avow__slabs_hide(loop);
 	ev_prepare_begin(binding);
 	const bool is_active = ev_run(ev, 0);
 	loop->nesting--;
-	binding->shift -= is_outermost;
+	ev_waits = wait.before;
 	binding->wait = wait.outer;
 	if (is_outermost)
 		avow__depth_set(loop, DEPTH_BASE);

@@ -46,6 +46,7 @@ bool avow__loop_open(avow_loop *loop, const struct avow__driver *driver)
 
 void avow_loop_adopt(avow_loop *loop)
 {
+	CHECK(loop, NULL, "avow_loop_adopt(NULL)");
 	CHECK(loop->busy == 0, NULL, "avow_loop_adopt() of a running loop");
 	loop->thread = avow__self();
 	avow__calls_adopt(loop);
@@ -53,18 +54,21 @@ void avow_loop_adopt(avow_loop *loop)
 
 void avow_loop_nesting_max(avow_loop *loop, unsigned nesting_max)
 {
+	CHECK(loop, NULL, "avow_loop_nesting_max() with a NULL loop");
 	/* Depths beyond DEPTH_MAX share one list; stay well below. */
 	loop->nesting_max = nesting_max < 48 ? nesting_max : 48;
 }
 
 void avow_loop_spare_max(avow_loop *loop, size_t bytes)
 {
+	CHECK(loop, NULL, "avow_loop_spare_max() with a NULL loop");
 	loop->spare_max = bytes / SLAB_SIZE;
 	avow__slabs_trim(loop);
 }
 
 void avow_loop_stats(const avow_loop *loop, avow_stats *out)
 {
+	CHECK(loop, NULL, "avow_loop_stats() with a NULL loop");
 	*out = (avow_stats){ .jobs = loop->tick - loop->drains,
 			     .ignored = loop->ignored,
 			     .late = loop->late,
@@ -81,6 +85,7 @@ avow_loop *avow_loop_current(void)
 
 void avow_tidy(avow_loop *loop)
 {
+	CHECK(loop, NULL, "avow_tidy() with a NULL loop");
 	CHECK(loop->thread == avow__self(), NULL,
 	      "avow_tidy() from another thread than the loop's");
 	avow__enter(loop);
@@ -166,9 +171,9 @@ static void loop_visit_circles(avow_loop *loop, void *node, void *arg)
 }
 
 /*
- * Past all handlers only drops are left to do, in three rounds, because each
- * runs the program's code, which may look at what the next ends: rejections
- * that nobody handled are told; slots and what was attached go; values go.
+ * Past all handlers only drops are left to do, in rounds, because each runs the
+ * program's code, which may look at what the next ends: rejections that nobody
+ * handled are told; slots and what was attached go; values go; then promises.
  */
 static void loop_visit_unhandled(avow_loop *loop, void *node, void *arg)
 {
@@ -192,19 +197,29 @@ static void loop_visit_extras(avow_loop *loop, void *node, void *arg)
 static void loop_visit_values(avow_loop *loop, void *node, void *arg)
 {
 	avow_promise *p = node;
+	(void)loop;
+	(void)arg;
+	if (!loop_is_promise(p) || !avow__is_settled(p) || p->word & ALIAS)
+		return;
+	const avow_value value = p->value;
+	p->value = avow__none;
+	avow__value_drop(value);
+}
+
+/* Nobody looks any more.  What drops have made meanwhile is told to `arg`. */
+static void loop_visit_last(avow_loop *loop, void *node, void *arg)
+{
+	avow_promise *p = node;
 	bool *const is_any = arg;
 	if (!loop_is_promise(p))
 		return;
-	struct avow__memory *memory = NULL;
-	const uint32_t word = p->word;
-	*is_any = true;
-	if (word & EXTRA && word & ROOT)
-		memory = p->extra->memory;
+	if (p->word & EXTRA) {
+		if (p->word & ROOT)
+			avow__memory_free(p->extra->memory);
+		avow__raw_free(loop, p->extra);
+	}
 	p->word = DEAD;
-	if (word & STATE_MASK && !(word & ALIAS))
-		avow__value_drop(p->value);
-	avow__memory_free(memory);
-	(void)loop;
+	*is_any = true;
 }
 
 /* Run what is queued, and reap; false when `budget` is used up. */
@@ -213,7 +228,7 @@ static bool loop_run(avow_loop *loop, size_t *budget)
 	while (loop->jobs) {
 		if ((*budget)-- == 0)
 			return false;
-		loop->tick++;
+		loop->callback = ++loop->tick;
 		avow__run(loop, avow__ring_pop(&loop->jobs));
 		avow__reap(loop, DEPTH_BASE);
 	}
@@ -256,6 +271,7 @@ void avow__loop_finish(avow_loop *loop)
 		loop->immediates = NULL;
 		avow__ring_splice(&loop->jobs, tail, false);
 	}
+	avow__mail(loop); /* what other threads have settled is not abandoned */
 	loop_settle_all(loop);
 	/* Drops may make new promises; a bound, for those that always do. */
 	bool is_any = true;
@@ -264,7 +280,8 @@ void avow__loop_finish(avow_loop *loop)
 		is_any = false;
 		avow__slabs_each(loop, loop_visit_unhandled, NULL);
 		avow__slabs_each(loop, loop_visit_extras, NULL);
-		avow__slabs_each(loop, loop_visit_values, &is_any);
+		avow__slabs_each(loop, loop_visit_values, NULL);
+		avow__slabs_each(loop, loop_visit_last, &is_any);
 	}
 
 	thread->current = current == loop ? NULL : current;

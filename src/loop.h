@@ -62,7 +62,9 @@ struct avow_loop {
 	uint32_t depth;		/* of the drain on top; handles at or below it
 				   are used by nobody between two jobs */
 	uint32_t depth_word;	/* the same where a word has its depth */
-	uint64_t tick;		/* counts drains and jobs, to tell them apart */
+	uint64_t tick;		/* counts drains and jobs */
+	uint64_t callback;	/* the callback or job on the stack, by number;
+				   after a nested loop the old one again */
 	unsigned char attention; /* ATTEND_...: why a drain must look up */
 	bool is_fed;		/* the driver will drain */
 	bool is_draining;	/* no call of the program's is on the stack above
@@ -136,8 +138,6 @@ struct avow__thread {
 	bool is_dropping;
 	const void *listed;	/* the list avow_list_at() last read ... */
 	size_t listed_index;	/* ... and where */
-	unsigned text_next;	/* buffers of avow_message() */
-	char text[8][256];
 };
 extern __thread struct avow__thread avow__thread
 	__attribute__((tls_model("initial-exec")));

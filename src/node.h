@@ -101,8 +101,8 @@ struct avow_promise {
 	};
 	union {
 		void *arg;		/* of fn or job; followers: see below */
-		uintptr_t tick;		/* followers: when they began to; the
-					   loop's, cut to a word */
+		uintptr_t since;	/* followers: the callback in which
+					   they began to, or were awaited */
 		avow_promise *original; /* followers with KEEP: whose outcome
 					   is passed on */
 		avow_promise *stand_in;	/* on the way of a cancellation */
@@ -129,7 +129,7 @@ struct avow__slot {
 /* Memory of avow_alloc(), a list of blocks. */
 struct avow__memory {
 	struct avow__memory *next;
-	size_t size;		/* of the whole block */
+	unsigned uses;		/* of the first block: the call, the promise */
 };
 
 /* What does not fit in a node.  Its own size is a node's. */

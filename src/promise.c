@@ -54,12 +54,11 @@ static inline void promise_settled(avow_loop *loop, avow_promise *p,
 static inline void promise_ring_out(avow_loop *loop, avow_promise *tail,
 				    bool in_front)
 {
-	if (tail) {
+	if (tail)
 		avow__ring_splice(&loop->jobs, tail, in_front);
-		/* Between jobs the drain itself looks. */
-		if (!loop->is_draining)
-			avow__wake(loop);
-	}
+	/* Between jobs the drain itself looks.  Somebody may be waiting. */
+	if (!loop->is_draining && (tail || loop->nesting))
+		avow__wake(loop);
 }
 
 void avow__settle(avow_loop *loop, avow_promise *p, avow_value value,
@@ -90,17 +89,15 @@ void avow__settle_alias(avow_loop *loop, avow_promise *p, avow_promise *source,
 	avow_promise *const tail = p->tail;
 	const uint32_t word = source->word;
 	promise_ring_out(loop, tail, in_front);
-	if (LIKELY(promise_is_last_reader(loop, source))) {
+	if (LIKELY(!(p->word & (EXTRA | CALL | RUNNING)) &&
+		   promise_is_last_reader(loop, source))) {
 		/* It hands on what it has: the value, or the owner of it. */
-		const uint32_t tell = p->word & (EXTRA | CALL | RUNNING);
 		p->value = source->value;
 		p->word |= word & (ALIAS | STATE_MASK);
-		if (word & AVOW_REJECTED && !tell)
+		if (word & AVOW_REJECTED)
 			promise_places(p, source);
 		avow__node_free(loop, source);
-		if (UNLIKELY(tell))
-			promise_settled(loop, p, NULL);
-		else if (p->uses == 0)
+		if (p->uses == 0)
 			avow__retire(loop, p);
 		return;
 	}
@@ -140,24 +137,36 @@ static bool promise_is_cycle(const avow_promise *p, const avow_promise *q)
  * passes on to its own single follower what it gets from `p`.  So `f` goes,
  * and a promise loop runs in constant memory.
  */
-static void promise_collapse(avow_loop *loop, avow_promise *p)
+static bool promise_collapse(avow_loop *loop, avow_promise *p)
 {
 	avow_promise *f = p->tail;
 	if (p->uses != 1 || !f)
-		return;
+		return false;
 	const uint32_t want = FOLLOWING | AWAITED;
 	const uint32_t avoid = KEEP | EXTRA | CALL | RUNNING | SHIELD;
 	if ((f->word & (want | avoid)) != want || f->uses != 1 ||
-	    f->tick == (uintptr_t)loop->tick || avow__depth_of(f) < avow__depth_now(loop))
-		return;
+	    f->since == (uintptr_t)loop->callback ||
+	    avow__depth_of(f) < avow__depth_now(loop))
+		return false;
 	avow_promise *g = f->tail;
 	if (!g || !(g->word & FOLLOWING))
-		return;
+		return false;
 	g->next = g->back = g;
 	g->source = p;
 	p->tail = g;
 	f->word &= ~(uint32_t)FOLLOWING;
 	avow__node_free(loop, f);
+	return true;
+}
+
+void avow__followed_check(const avow_loop *loop, const avow_promise *p,
+			  const avow_promise *q)
+{
+	CHECK(q, p->place, "avow_await(NULL)");
+	CHECK(!(q->word & (DEAD | RAW | POST)), avow__dead_place(q),
+	      "avow_await() of a stale handle: the promise is gone");
+	CHECK(avow__slab_of(q)->loop == loop, q->place,
+	      "avow_await() of a promise of another loop");
 }
 
 /* A fulfilled promise handed over by avow_await() in the handler that has just
@@ -172,10 +181,7 @@ static bool promise_is_given_up(const avow_loop *loop, const avow_promise *q)
 
 void avow__follow(avow_loop *loop, avow_promise *p, avow_promise *q)
 {
-	CHECK(q, p->place, "avow_await(NULL)");
-	CHECK(!(q->word & DEAD), q->place, "avow_await() of a stale handle: the promise is gone");
-	CHECK(avow__slab_of(q)->loop == loop, q->place,
-	      "avow_await() of a promise of another loop");
+	avow__followed_check(loop, p, q);
 	if (promise_is_given_up(loop, q)) {
 		const avow_value value = q->value;
 		q->value = avow__none;
@@ -199,10 +205,12 @@ void avow__follow(avow_loop *loop, avow_promise *p, avow_promise *q)
 	p->source = q;
 	avow__ring_append(&q->tail, p);
 	if (!(p->word & KEEP)) {
-		p->tick = (uintptr_t)loop->tick;
-		promise_collapse(loop, p);
-		/* Ticks are counted by drains; there must be one before the
-		 * next callback. */
+		p->since = (uintptr_t)loop->callback;
+		/* Each round takes one away, so it ends. */
+		while (promise_collapse(loop, p))
+			;
+		/* Callbacks are told apart by drains; there must be one
+		 * before the next. */
 		if (!loop->is_draining)
 			avow__wake(loop);
 	}
@@ -216,6 +224,8 @@ static void promise_assimilate(avow_loop *loop, avow_promise *p,
 	struct avow__extra *extra =
 		root->word & IMMORTAL ? NULL : avow__extra_of(loop, root);
 	if (!extra) {
+		if (!(root->word & IMMORTAL))
+			avow__node_free(loop, root);
 		avow__settle(loop, p, avow_errno(12 /* ENOMEM */),
 			     AVOW_REJECTED, NULL);
 		avow__value_drop(thenable);

@@ -17,6 +17,13 @@
 #include "slab.h"
 #include "value.h"
 
+/* Where a promise that is gone was made; what has its memory now has no place
+ * to tell. */
+static inline const char *avow__dead_place(const avow_promise *p)
+{
+	return p->word & DEAD ? p->place : NULL;
+}
+
 /*
  * The checks at every entry: a handle, alive, and in its loop's thread.
  * `call` names the function in the message.
@@ -24,7 +31,7 @@
 static inline avow_loop *avow__entry(const avow_promise *p, const char *call)
 {
 	CHECK(p, NULL, "%s of a NULL promise", call);
-	CHECK(!(p->word & DEAD), p->place,
+	CHECK(!(p->word & (DEAD | RAW | POST)), avow__dead_place(p),
 	      "%s of a stale handle: the promise is gone, hold it", call);
 	avow_loop *loop = avow__slab_of(p)->loop;
 	CHECK(loop->thread == avow__self(), p->place,
@@ -51,6 +58,9 @@ void avow__settle_alias(avow_loop *loop, avow_promise *p, avow_promise *source,
 			bool in_front);
 /* Settled while it was RUNNING: do now what was put off. */
 void avow__finish_late(avow_loop *loop, avow_promise *p);
+/* Misuse unless `q`, which `p` is to follow, is there and of this loop. */
+void avow__followed_check(const avow_loop *loop, const avow_promise *p,
+			  const avow_promise *q);
 /* `p` follows `q`, pending or settled. */
 void avow__follow(avow_loop *loop, avow_promise *p, avow_promise *q);
 void avow__resolve_other(avow_loop *loop, avow_promise *p, avow_value value,

@@ -40,7 +40,7 @@ void avow__slots_clear(avow_loop *loop, struct avow__extra *extra)
 		struct avow__slot *slot = extra->slots;
 		extra->slots = slot->next;
 		*slot->where = NULL;
-		avow__node_free(loop, slot);
+		avow__raw_free(loop, slot);
 	}
 }
 
@@ -59,7 +59,7 @@ static void reap_free(avow_loop *loop, avow_promise *p)
 		struct avow__extra *extra = p->extra;
 		avow__slots_clear(loop, extra);
 		memory = word & ROOT ? extra->memory : NULL;
-		avow__node_free(loop, extra);
+		avow__raw_free(loop, extra);
 	}
 	if (word & ALIAS) {
 		avow_promise *owner = p->owner;
@@ -76,6 +76,8 @@ static void reap_free(avow_loop *loop, avow_promise *p)
 
 void avow__memory_free(struct avow__memory *memory)
 {
+	if (memory && --memory->uses > 0)
+		return;
 	while (memory) {
 		struct avow__memory *next = memory->next;
 		avow__free(memory);
@@ -143,9 +145,12 @@ static inline void reap_list(avow_loop *loop, avow_promise **list)
 	}
 }
 
+/* Drops may park more, for ever: after so many rounds the rest waits. */
+#define REAP_ROUNDS_MAX 64
+
 void avow__reap(avow_loop *loop, unsigned depth)
 {
-	while (loop->parked_top >= depth) {
+	for (int i = 0; i < REAP_ROUNDS_MAX && loop->parked_top >= depth; i++) {
 		const unsigned top = loop->parked_top;
 		reap_list(loop, &loop->parked[top]);
 		/* A drop may have parked deeper, or here again. */
@@ -192,7 +197,7 @@ void avow__extra_finish(avow_loop *loop, avow_promise *p)
 	if (!extra->slots && !(is_root && extra->memory)) {
 		p->word &= ~(uint32_t)EXTRA;
 		p->fn = NULL;
-		avow__node_free(loop, extra);
+		avow__raw_free(loop, extra);
 	}
 	/* Now that nothing is in between: the program's code. */
 	if (drop)

@@ -100,6 +100,7 @@ void avow__report(avow_loop *loop, const avow_report *report)
 
 void avow_loop_on_report(avow_loop *loop, avow_report_fn *fn, void *arg)
 {
+	CHECK(loop, NULL, "avow_loop_on_report() with a NULL loop");
 	loop->report = fn ? fn : avow_report_print;
 	loop->report_arg = fn ? arg : NULL;
 }

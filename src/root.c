@@ -131,6 +131,10 @@ static void root_resolve_slowly(avow_loop *loop, avow_promise *p,
 		if (p->word & CALL)
 			avow__call_over(loop, p);
 		avow__resolve(loop, p, value, NULL);
+		/* The thenable has done its part. */
+		if ((p->word & (FOLLOWING | THENABLE | RUNNING)) ==
+		    (FOLLOWING | THENABLE))
+			avow__extra_finish(loop, p);
 	}
 	avow__call_end(loop, was);
 	avow__leave(loop);
@@ -151,10 +155,10 @@ void avow__resolve_root(avow_loop *loop, avow_promise *p, avow_value value)
 	p->value = value;
 	p->word |= AVOW_FULFILLED;
 	promise_check(loop, p);
-	if (tail) {
+	if (tail)
 		avow__ring_splice(&loop->jobs, tail, false);
-		avow__wake(loop);
-	}
+	if (tail || UNLIKELY(loop->nesting))
+		avow__wake(loop); /* somebody may be waiting for it */
 	if (p->uses == 0)
 		avow__park(loop, p);
 }
@@ -177,7 +181,10 @@ void avow_reject(avow_promise *p, avow_value reason)
 	      p->place, "settling a promise that settles itself");
 	avow__given_check(reason);
 	avow__enter(loop);
-	avow__resolve_root(loop, p, root_reason(loop, p->place, reason));
+	p->uses++; /* its text may be the program's, and do anything */
+	const avow_value error = root_reason(loop, p->place, reason);
+	avow__resolve_root(loop, p, error);
+	avow__unuse_in_call(loop, p);
 	avow__leave(loop);
 }
 
@@ -198,8 +205,15 @@ avow_promise *(avow_rejected)(avow_loop *loop, avow_value reason)
 
 avow_value avow_await(avow_promise *p)
 {
-	(void)avow__entry(p, "avow_await()");
+	const avow_loop *loop = avow__entry(p, "avow_await()");
 	p->word |= AWAITED;
+	/* Its handle is good until this callback returns, as if got in it. */
+	if ((p->word & (STATE_MASK | FOLLOWING | KEEP)) == FOLLOWING)
+		p->since = (uintptr_t)loop->callback;
+	const unsigned depth = avow__depth_now(loop);
+	if (UNLIKELY(avow__depth_of(p) > depth))
+		p->word = (p->word & ((1u << DEPTH_SHIFT) - 1)) |
+			  (uint32_t)depth << DEPTH_SHIFT;
 	const avow_value value = { { p }, &avow_promise_type };
 	return value;
 }
@@ -245,6 +259,7 @@ void avow_release(avow_promise *p)
 void avow_slot(avow_promise *p, avow_promise **where)
 {
 	avow_loop *loop = avow__entry(p, "avow_slot()");
+	CHECK(where, p->place, "avow_slot() with no place for the pointer");
 	*where = NULL;
 	if (p->word & IMMORTAL)
 		return;
@@ -254,7 +269,7 @@ void avow_slot(avow_promise *p, avow_promise **where)
 	slot->word = RAW;
 	struct avow__extra *extra = avow__extra_of(loop, p);
 	if (!extra) {
-		avow__node_free(loop, slot);
+		avow__raw_free(loop, slot);
 		return;
 	}
 	slot->where = where;
@@ -265,6 +280,7 @@ void avow_slot(avow_promise *p, avow_promise **where)
 
 void avow_unslot(avow_promise **where)
 {
+	CHECK(where, NULL, "avow_unslot(NULL)");
 	avow_promise *p = *where;
 	if (!p)
 		return;
@@ -279,6 +295,6 @@ void avow_unslot(avow_promise **where)
 	struct avow__slot *slot = *link;
 	if (slot) {
 		*link = slot->next;
-		avow__node_free(loop, slot);
+		avow__raw_free(loop, slot);
 	}
 }

@@ -127,14 +127,19 @@ void avow__drain(avow_loop *loop, unsigned depth)
 	thread->home = loop->seat;
 	loop->running = NULL;
 	loop->is_draining = true;
-	loop->tick++;
+	const uint64_t callback = loop->callback;
+	loop->callback = ++loop->tick;
 	loop->drains++;
 
 	if (UNLIKELY(loop->is_on_reserve))
 		sched_on_reserve(loop);
 	if (loop->parked_top >= depth)
 		avow__reap(loop, depth);
-	if (avow__run_jobs(loop, depth)) {
+	const bool is_left = avow__run_jobs(loop, depth);
+	/* Jobs beyond the budget, or drops that go on making work. */
+	if (is_left || (UNLIKELY(loop->attention & ATTEND_PARKED) &&
+			loop->parked_top >= depth &&
+			!avow__is_closing(loop))) {
 		/* Nothing is fed until that turn: a busy loop would else drain
 		 * once for each of its callbacks. */
 		loop->is_handed_over = true;
@@ -142,8 +147,14 @@ void avow__drain(avow_loop *loop, unsigned depth)
 		loop->driver->turn(loop);
 	}
 
-	if (UNLIKELY(depth > DEPTH_BASE) && sched_is_left_below(loop, depth))
-		loop->driver->look_again(loop);
+	if (UNLIKELY(depth > DEPTH_BASE)) {
+		loop->callback = callback;
+		if (sched_is_left_below(loop, depth))
+			loop->driver->look_again(loop);
+	} else {
+		loop->callback = ++loop->tick;
+		loop->drains++;
+	}
 
 	loop->is_draining = was_draining;
 	loop->running = running;
@@ -167,6 +178,7 @@ void avow__turn(avow_loop *loop, unsigned depth)
 bool avow_post(avow_loop *loop, avow_job_fn *fn, void *arg)
 {
 	CHECK(loop, NULL, "avow_post() with a NULL loop");
+	CHECK(fn, NULL, "avow_post() with a NULL function");
 	CHECK(loop->thread == avow__self(), NULL,
 	      "avow_post() from another thread than the loop's");
 	avow_promise *job = avow__is_closing(loop) ? NULL : avow__node_alloc(loop);
@@ -183,6 +195,7 @@ bool avow_post(avow_loop *loop, avow_job_fn *fn, void *arg)
 
 void avow_loop_budget(avow_loop *loop, size_t jobs, double seconds)
 {
+	CHECK(loop, NULL, "avow_loop_budget() with a NULL loop");
 	if (jobs)
 		loop->budget_jobs = jobs;
 	if (seconds > 0 && seconds < 1e9)

@@ -246,15 +246,25 @@ static inline void call_close(avow_loop *loop, struct avow__call *call)
 	table->free_tail = call;
 }
 
+/* avow_alloc() has made the extra block. */
+static void call_share_memory(struct avow__call *call, avow_promise *p)
+{
+	call->memory->uses++;
+	p->extra->memory = call->memory;
+}
+
 void avow__call_over(avow_loop *loop, avow_promise *p)
 {
 	struct avow__call *call = p->call;
 	p->word &= ~(uint32_t)CALL;
 	p->source = NULL;
 	call->promise = NULL;
-	/* Somebody still uses its memory: it ends when the callback comes. */
-	if (call->memory)
+	/* The work may still use its memory, and the value too: it ends when
+	 * the callback has come and the promise is gone. */
+	if (call->memory) {
+		call_share_memory(call, p);
 		return;
+	}
 	/* If another thread was faster, its mail will close it. */
 	if (call_claim(call, call_generation(call)))
 		call_close(loop, call);
@@ -272,6 +282,10 @@ void avow__call_hook(avow_loop *loop, avow_promise *p, avow_job_fn *hook,
 	p->word &= ~(uint32_t)CALL;
 	p->source = NULL;
 	call->promise = NULL;
+	/* Another thread may have settled it: its mail is on the way, and the
+	 * work is done. */
+	if (!call_is_open(call, generation))
+		return;
 	call->is_in_hook = true;
 	hook(arg);
 	if (!call_is_open(call, generation))
@@ -301,6 +315,17 @@ static void call_late(avow_loop *loop, const struct avow__call *call,
 #endif
 	avow__value_drop(value);
 	avow__leave(loop);
+}
+
+/* Does the entry still tell which call a late context was for? */
+static const struct avow__call *call_named(const struct avow__call *call,
+					   const void *context)
+{
+	return call && call_generation(call) ==
+				context_generation(context) + 1 &&
+			       !call_is_open(call, call_generation(call)) ?
+		       call :
+		       NULL;
 }
 
 /* A claimed call gets its value, in the loop's thread. */
@@ -362,6 +387,10 @@ static void settle_from_afar(const void *context, avow_value value)
 void avow_settle(const void *context, avow_value value)
 {
 	const struct avow__seat *seat = &avow__seats[context_seat(context)];
+	if (UNLIKELY(context_generation(context) == 0)) {
+		avow__value_drop(value); /* a call that never was */
+		return;
+	}
 	if (UNLIKELY(!avow__is_owner(seat))) {
 		settle_from_afar(context, value);
 		return;
@@ -372,24 +401,42 @@ void avow_settle(const void *context, avow_value value)
 	if (LIKELY(call && call_claim(call, context_generation(context))))
 		call_settle(loop, call, value);
 	else
-		call_late(loop, call, value);
+		call_late(loop, call_named(call, context), value);
+}
+
+static struct avow__call *mail_next(avow_loop *loop)
+{
+	struct avow__table *table = loop->table;
+	pthread_mutex_lock(seat_lock(loop->seat));
+	struct avow__call *tail = table->mail;
+	struct avow__call *call = tail ? tail->next : NULL;
+	if (call == tail)
+		table->mail = NULL;
+	else
+		tail->next = call->next;
+	pthread_mutex_unlock(seat_lock(loop->seat));
+	return call;
+}
+
+void avow__seat_lock(const avow_loop *loop)
+{
+	pthread_mutex_lock(seat_lock(loop->seat));
+}
+
+void avow__seat_unlock(const avow_loop *loop)
+{
+	pthread_mutex_unlock(seat_lock(loop->seat));
 }
 
 void avow__mail(avow_loop *loop)
 {
-	pthread_mutex_lock(seat_lock(loop->seat));
-	struct avow__call *tail = loop->table->mail;
-	loop->table->mail = NULL;
-	pthread_mutex_unlock(seat_lock(loop->seat));
-	if (!tail)
-		return;
 	avow__enter(loop);
-	struct avow__call *call = tail->next;
-	tail->next = NULL;
-	while (call) {
-		struct avow__call *next = call->next;
+	/* One at a time: a drop may wait for what comes behind it. */
+	for (;;) {
+		struct avow__call *call = mail_next(loop);
+		if (!call)
+			break;
 		call_settle(loop, call, call->value);
-		call = next;
 	}
 	avow__leave(loop);
 }
@@ -514,7 +561,7 @@ void *avow_alloc(const void *context, size_t size)
 	if (!memory)
 		return NULL;
 	memset(memory, 0, head + size);
-	memory->size = head + size;
+	memory->uses = 1;
 	memory->next = call->memory;
 	call->memory = memory;
 	return (char *)memory + head;
@@ -538,10 +585,13 @@ void avow__thenable_start(avow_loop *loop, avow_promise *p)
 		avow_settle(context, result);
 	else
 		avow__value_drop(result);
-	if (avow__is_settled(p))
+	if (avow__is_settled(p)) {
 		avow__finish_late(loop, p);
-	else
-		p->word &= ~(uint32_t)RUNNING;
+		return;
+	}
+	p->word &= ~(uint32_t)RUNNING;
+	if (p->word & FOLLOWING)
+		avow__extra_finish(loop, p);
 }
 
 /* ----------------------------------------------------------------- Seats */
@@ -597,9 +647,10 @@ void avow__calls_adopt(avow_loop *loop)
 }
 
 /* The highest generation that a context of this table may carry. */
-static uint32_t table_generation_top(const struct avow__table *table)
+static uint32_t table_generation_top(const struct avow__table *table,
+				     uint32_t before)
 {
-	uint32_t top = 0;
+	uint32_t top = before;
 	for (uint32_t i = 0; i < table->made; i++) {
 		const uint32_t generation =
 			call_generation(table_at(table, i));
@@ -623,7 +674,8 @@ void avow__calls_close(avow_loop *loop)
 {
 	struct avow__seat *seat = &avow__seats[loop->seat];
 	struct avow__table *table = loop->table;
-	const uint32_t top = table_generation_top(table);
+	const uint32_t top =
+		table_generation_top(table, seat->generation - 1);
 
 	pthread_mutex_lock(&seat_claim);
 	pthread_mutex_lock(seat_lock(loop->seat));
@@ -642,6 +694,9 @@ void avow__calls_close(avow_loop *loop)
 		for (; call; call = call->next)
 			avow__value_drop(call->value);
 	}
+	/* Calls that are still in the mail, or whose memory is in use. */
+	if (table->threaded_count)
+		loop->driver->keep_alive(loop, false);
 	loop->table = NULL;
 	table_free(table);
 }

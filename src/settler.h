@@ -14,6 +14,9 @@ bool avow__calls_open(avow_loop *loop);
 void avow__calls_close(avow_loop *loop);
 /* Settle what other threads have sent; the driver's answer to `ring`. */
 void avow__mail(avow_loop *loop);
+/* While these are held no other thread rings the loop. */
+void avow__seat_lock(const avow_loop *loop);
+void avow__seat_unlock(const avow_loop *loop);
 /* Another thread takes the loop over. */
 void avow__calls_adopt(avow_loop *loop);
 /* What the call of a promise with CALL is named. */

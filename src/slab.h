@@ -76,6 +76,14 @@ static inline void avow__node_free(avow_loop *loop, void *node)
 #endif
 }
 
+/* The same for a block that is no promise: a stale handle must not find the
+ * place of one in it. */
+static inline void avow__raw_free(avow_loop *loop, void *node)
+{
+	((avow_promise *)node)->place = NULL;
+	avow__node_free(loop, node);
+}
+
 /* At the start of a loop: one slab in hand, one in reserve. */
 bool avow__slabs_open(avow_loop *loop);
 /* All memory back to the allocator, whatever is in it. */

@@ -220,6 +220,7 @@ void avow_drop(avow_value value)
 
 avow_value avow_copy(avow_value value)
 {
+	avow__unlend(value);
 	if (!value.type || !value.type->drop || !value.as.ptr)
 		return value;
 	if (!value.type->copy)

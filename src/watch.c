@@ -34,7 +34,7 @@ static void watch_timer_end(avow_loop *loop, struct watch_timer *timer)
 	struct ev_loop *ev = avow_loop_ev(loop);
 	if (ev)
 		ev_timer_stop(ev, &timer->watcher);
-	avow__node_free(loop, timer);
+	avow__raw_free(loop, timer);
 }
 
 static void watch_io_end(avow_loop *loop, struct watch_io *io)
@@ -44,7 +44,7 @@ static void watch_io_end(avow_loop *loop, struct watch_io *io)
 		ev_io_stop(ev, &io->watcher);
 	if (io->deadline)
 		watch_timer_end(loop, io->deadline);
-	avow__node_free(loop, io);
+	avow__raw_free(loop, io);
 }
 
 /* Cancel hooks. */
@@ -61,9 +61,10 @@ static void watch_cancel_io(void *arg)
 /* The watcher has fired and is gone. */
 static void watch_settle(avow_loop *loop, avow_promise *p, avow_value value)
 {
-	p->job = NULL;
 	if (p->word & EXTRA)
 		p->extra->job = NULL;
+	else
+		p->job = NULL;
 	avow__resolve_root(loop, p, value);
 }
 
@@ -202,7 +203,7 @@ avow_promise *avow_ready_at(const char *place, avow_loop *loop, int fd,
 	const int wanted = (events & AVOW_READ ? EV_READ : 0) |
 			   (events & AVOW_WRITE ? EV_WRITE : 0);
 	avow_promise *result;
-	avow_promise *p = watch_open(place, loop, "avow_readable()", &result);
+	avow_promise *p = watch_open(place, loop, "waiting for a descriptor", &result);
 	if (!p)
 		return result;
 	if (!watch_is_time(seconds)) {
@@ -233,7 +234,7 @@ avow_promise *avow_ready_at(const char *place, avow_loop *loop, int fd,
 	return p;
 
 fail_deadline:
-	avow__node_free(loop, io);
+	avow__raw_free(loop, io);
 fail_io:
 	avow__resolve_root(loop, p, avow_errno(ENOMEM));
 	return p;
