@@ -3,11 +3,12 @@
 # Plain GNU make, nothing to configure.  Everything made goes to
 # build/<variant>/; a variant is a compiler and a set of flags (release, asan,
 # coverage, ...), and the check-* targets are the same rules run again with
-# another one.  CC CFLAGS CPPFLAGS LDFLAGS AR DESTDIR prefix libdir includedir
-# mandir are the user's, stand behind our flags, and are never changed here.
-# V=1 shows the commands.
+# another one.  AVOW_DEBUG=1 is the variant debug, whose library checks itself
+# and its user at every step.  CC CFLAGS CPPFLAGS LDFLAGS AR DESTDIR prefix
+# libdir includedir mandir are the user's, stand behind our flags, and are never
+# changed here.  V=1 shows the commands.
 
-VARIANT = release
+VARIANT = $(if $(filter 1,$(AVOW_DEBUG)),debug,release)
 B = build/$(VARIANT)
 VERSION := $(shell sed -n 's/^.define AVOW_VERSION "\(.*\)"/\1/p' include/avow.h)
 
@@ -36,7 +37,7 @@ EXAMPLES = $(filter-out $(DEMO:%=examples/%),$(patsubst docs/%.c,%, \
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wcast-qual -Wundef -Wvla -Wwrite-strings \
 	$(if $(filter 1,$(WERROR)),-Werror)
-OPT = -O2
+OPT = $(if $(filter 1,$(AVOW_DEBUG)),-O1,-O2)
 # EXTRA is what a variant adds, to compiling and to linking.
 EXTRA =
 OUR_CFLAGS = -std=gnu11 $(OPT) -g $(WARNINGS) -fvisibility=hidden -pthread \
@@ -78,15 +79,17 @@ $(B)/flags: FORCE
 		printf '%s\n' '$(subst ','\'',$(flags))' > $@
 
 # One line that says what is missing is worth more than fifty that follow
-# from it.
+# from it.  `make deps` asks the same probe.
+quote = '$(subst ','\'',$(1))'
+PROBE_ENV = CC=$(call quote,$(CC)) CPPFLAGS=$(call quote,$(CPPFLAGS)) \
+	CFLAGS=$(call quote,$(EXTRA) $(CFLAGS)) \
+	LDFLAGS=$(call quote,$(LDFLAGS)) LIBS=$(call quote,$(LIBS)) \
+	PKG_CONFIG=$(call quote,$(PKG_CONFIG))
 $(B)/libev: $(B)/flags
 	@command -v $(firstword $(CC)) >/dev/null || { echo "avow: there is no \
 	C compiler ($(CC)): install gcc, or run: make deps" >&2; exit 1; }
-	@printf '%s\n' '#include <ev.h>' '#if EV_VERSION_MAJOR < 4 || \' \
-		'(EV_VERSION_MAJOR == 4 && EV_VERSION_MINOR < 15)' '#error' \
-		'#endif' 'int main(void) { return !ev_version_major(); }' > $@.c
-	@$(CC) $(CPPFLAGS) $(EXTRA) $(CFLAGS) $(LDFLAGS) -o $@.out $@.c $(LIBS) \
-		> $@.log 2>&1 || { echo "avow: libev 4.15 or newer is missing \
+	@$(PROBE_ENV) .ci/probe libev \
+		2> $@.log || { echo "avow: libev 4.15 or newer is missing \
 	(no working ev.h and -lev): install libev-dev (Fedora: libev-devel; \
 	Arch, Homebrew: libev), or run: make deps (details: $@.log)" >&2; exit 1; }
 	@touch $@
@@ -106,20 +109,14 @@ $(LIB): $(SRC:%=$(B)/src/%.o)
 
 test: suites ## build and run all suites; ends with "N passed, N failed"
 
-# Check may come with or without pkg-config; the files hold what compiles and
-# what links with it.
+# The files hold what compiles with Check, and what links.
 $(B)/check: $(B)/libev
-	@printf '%s\n' '#include <check.h>' \
-		'int main(void) { return !suite_create("probe"); }' > $@.c
-	@$(PKG_CONFIG) --cflags check > $@.cflags 2>/dev/null || :
-	@for libs in "$$($(PKG_CONFIG) --libs check 2>/dev/null)" \
-		'-lcheck -lsubunit -lrt' '-lcheck -lrt' '-lcheck'; do \
-		$(CC) $$(cat $@.cflags) $(CPPFLAGS) $(EXTRA) $(CFLAGS) \
-			$(LDFLAGS) -o $@.out $@.c $$libs -lm -lpthread \
-			> $@.log 2>&1 && printf '%s\n' "$$libs" > $@ && \
-			exit 0; \
-	done; echo "avow: the test framework Check is missing: install check \
-	(Fedora: check-devel), or run: make deps (details: $@.log)" >&2; exit 1
+	@$(PROBE_ENV) .ci/probe check > $@.flags \
+		2> $@.log || { echo "avow: the test framework Check is missing: \
+	install check (Fedora: check-devel), or run: make deps (details: \
+	$@.log)" >&2; exit 1; }
+	@sed -n 1p $@.flags > $@.cflags
+	@sed -n 2p $@.flags > $@
 
 # Quoted includes only: <ev.h> is libev's, "ev.h" is ours.
 $(B)/test/%.o: private OUR_INCLUDES = -iquote src
@@ -136,7 +133,7 @@ $(B)/test/%: $(B)/test/%.o $(SUPPORT:%=$(B)/test/%.o) $(LIB)
 # SUITE_ENV is set around all of them.
 SUITE_SECONDS = 600
 WRAPPER =
-SUITE_ENV =
+SUITE_ENV = $(if $(filter 1,$(AVOW_DEBUG)),CK_TIMEOUT_MULTIPLIER=10)
 suites: $(SUITES:%=$(B)/test/%)
 	@$(SUITE_ENV) test/run-suites.sh -j $(JOBS) -l $(B)/log -s $(SUITE_SECONDS) \
 		-w '$(WRAPPER)' $^
@@ -183,10 +180,10 @@ programs: $(LIB) $(B)/bench/avow-bench $(B)/docs/examples/demo \
 # ------------------------------------------------------------------- Packages
 
 deps: ## install what is missing: compiler, libev, Check, pkg-config
-	@CC='$(CC)' .ci/deps build
+	@$(PROBE_ENV) .ci/deps build
 
 deps-check: | $(filter deps,$(FIRST)) ## install what `make check` needs as well
-	@CC='$(CC)' .ci/deps check
+	@$(PROBE_ENV) .ci/deps check
 
 
 # --------------------------------------------------------------------- Checks
@@ -222,8 +219,7 @@ check-clang: ## the same with clang
 	exit $$status
 
 check-debug: ## the suites with AVOW_DEBUG=1: invariants at every step
-	+@$(again) VARIANT=debug OPT=-O1 AVOW_DEBUG=1 suites \
-		SUITE_ENV='CK_TIMEOUT_MULTIPLIER=10'
+	+@$(again) VARIANT=debug AVOW_DEBUG=1 suites
 
 SANITIZER_ENV = CK_TIMEOUT_MULTIPLIER=10 \
 	ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
@@ -312,7 +308,8 @@ lint: ## cppcheck, layers of src, the test runner, scripts
 		--suppress=missingIncludeSystem \
 		--suppress=preprocessorErrorDirective -Iinclude src
 	@$(call need,shellcheck) \
-	shellcheck .ci/run .ci/deps .ci/steps test/run-suites.sh test/lint/*.sh
+	shellcheck .ci/run .ci/deps .ci/probe .ci/steps test/run-suites.sh \
+		test/lint/*.sh
 
 format: ## clang-format in place; include/avow/callback.h is laid out by hand
 	@$(call need,clang-format) \
@@ -356,6 +353,10 @@ clean: ## remove build/
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | \
 		awk -F'\t' '{ printf "%-16s%s\n", $$1, $$2 }'
+	@printf '%s\n' '' \
+		'AVOW_DEBUG=1    with all, test, demo, install: the library with' \
+		'                checks of itself and of its use, in build/debug' \
+		'V=1             shows the commands'
 
 .PHONY: all test suites bench demo programs deps deps-check check $(CHECKS) \
 	format install uninstall clean help

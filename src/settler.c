@@ -404,7 +404,8 @@ void avow_settle(const void *context, avow_value value)
 		call_late(loop, call_named(call, context), value);
 }
 
-static struct avow__call *mail_next(avow_loop *loop)
+/* The first letter, or NULL; and whether there are more. */
+static struct avow__call *mail_next(avow_loop *loop, bool *is_more)
 {
 	struct avow__table *table = loop->table;
 	pthread_mutex_lock(seat_lock(loop->seat));
@@ -414,6 +415,7 @@ static struct avow__call *mail_next(avow_loop *loop)
 		table->mail = NULL;
 	else
 		tail->next = call->next;
+	*is_more = table->mail;
 	pthread_mutex_unlock(seat_lock(loop->seat));
 	return call;
 }
@@ -431,11 +433,14 @@ void avow__seat_unlock(const avow_loop *loop)
 void avow__mail(avow_loop *loop)
 {
 	avow__enter(loop);
-	/* One at a time: a drop may wait for what comes behind it. */
-	for (;;) {
-		struct avow__call *call = mail_next(loop);
+	/* One at a time, and the bell once more: a drop may wait for what comes
+	 * behind it. */
+	for (bool is_first = true, is_more;; is_first = false) {
+		struct avow__call *call = mail_next(loop, &is_more);
 		if (!call)
 			break;
+		if (is_first && is_more)
+			loop->driver->ring(loop);
 		call_settle(loop, call, call->value);
 	}
 	avow__leave(loop);

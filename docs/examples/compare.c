@@ -44,15 +44,17 @@ static char *transcript(avow_loop *loop, buy_fn *buy, int refuses)
 	return text;
 }
 
-/* Print on one line what was written in several. */
+/* Print on one line, or two, what was written in several. */
 static void print_transcript(const char *text)
 {
-	printf("  ");
+	int count = 0;
+
+	printf("    ");
 	for (const char *s = text; *s; s++) {
 		if (*s != '\n')
 			putchar(*s);
 		else if (s[1] != '\0')
-			printf(", ");
+			printf(++count == STEP_COUNT / 2 ? ",\n    " : ", ");
 	}
 	putchar('\n');
 }
@@ -63,8 +65,13 @@ static bool compare_once(avow_loop *loop, int refuses)
 	char *chain = transcript(loop, buy_chain, refuses);
 	bool same = nested && chain && strcmp(nested, chain) == 0;
 
-	if (same && (refuses == 0 || refuses == STEP_COUNT / 2))
+	if (same && refuses == 0) {
+		puts("  None failing:");
 		print_transcript(chain);
+	} else if (same && refuses == STEP_COUNT / 2) {
+		printf("  Step %d of %d failing:\n", refuses, STEP_COUNT);
+		print_transcript(chain);
+	}
 	if (!same)
 		printf("  DIFFERENT, step %d failing: \"%s\" \"%s\"\n", refuses,
 		       nested ? nested : "", chain ? chain : "");
@@ -95,14 +102,17 @@ bool compare_demo(avow_loop *loop)
 {
 	int same_count = 0;
 
+	puts("  Each step asks with the id that the one before gave, so none can"
+	     " start early.\n");
 	for (int refuses = 0; refuses <= STEP_COUNT; refuses++)
 		same_count += compare_once(loop, refuses);
-	printf("  same output in %d of %d runs"
-	       " (none failing, then each step in turn)\n\n",
+	printf("\n  Nested and chain wrote the same in %d of %d runs"
+	       " (none failing, then each).\n\n",
 	       same_count, STEP_COUNT + 1);
 
-	printf("  %-10s %5s %5s   (of functions that name the next)\n", "",
-	       "lines", "depth");
+	puts("  lines: without comments and blank lines\n"
+	     "  depth: longest row of functions each naming the next\n");
+	printf("  %-10s %5s %5s\n", "", "lines", "depth");
 	bool ok = print_measure("nested.c");
 
 	ok &= print_measure("chain.c");

@@ -278,6 +278,28 @@ static avow_promise *results_are_several(avow_loop *loop)
 }
 
 
+/* -------------------------------------- text: a string that is only lent */
+
+/* legacy */
+static int title_read(void (*cb)(int err, const char *title, void *ctx),
+		      void *ctx)
+{
+	const char on_stack[] = "Moby Dick";
+
+	cb(0, on_stack, ctx);
+	return 0;
+}
+
+/* converted: a string value, or none for NULL */
+AVOW_CALLBACK(on_title, AVOW_ERR_IN(int, avow_errno_domain),
+	      AVOW_STR(const char *), AVOW_CTX(void *));
+
+static avow_promise *result_is_text(avow_loop *loop)
+{
+	return AVOW_PROMISIFY(loop, title_read(on_title, AVOW_CONTEXT));
+}
+
+
 /* ------------------------------------------- bytes: a pointer and a length */
 
 /* legacy */
@@ -556,6 +578,7 @@ static const struct shape {
 	{ "an owned result", result_is_owned, "Ada", 0 },
 	{ "a borrowed result", result_is_borrowed, "127.0.0.1", 0 },
 	{ "several results", results_are_several, "cat, 640 x 480", 0 },
+	{ "text", result_is_text, "Moby Dick", 0 },
 	{ "bytes", result_is_bytes, "bytes", 0 },
 	{ "a result in a handle", handle_has_result, "green", 0 },
 	{ "  with an error", handle_has_error, NULL, EIO },

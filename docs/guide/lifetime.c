@@ -60,6 +60,12 @@ static avow_value keep(avow_value value, void *arg)
 	return avow_none();
 }
 
+static avow_value hand_over(avow_value value, void *other)
+{
+	avow_resolve(other, avow_take(value));	/* and not just value */
+	return avow_none();
+}
+
 /* What the whole chain needs travels with it, by value. */
 struct frame {
 	const char *title;
@@ -101,6 +107,12 @@ int main(void)
 	avow_promise *p = avow_then(avow_delay(loop, 0.001), shoot, NULL);
 	p = avow_then(p, pass, NULL);
 	avow_then(p, keep, &album);
+
+	/* Given away otherwise than by returning it: taken first. */
+	avow_promise *other = avow_pending(loop);
+	avow_then(other, look, "handed over");
+	p = avow_then(avow_delay(loop, 0.0015), shoot, NULL);
+	avow_then(p, hand_over, other);
 
 	/* Two branches borrow the same photo; the promise frees it. */
 	p = avow_then(avow_delay(loop, 0.002), shoot, NULL);
