@@ -34,9 +34,10 @@ struct ev_binding {
 	avow_loop loop;		/* first: a loop is its binding */
 	struct ev_loop *ev;	/* NULL once it was destroyed */
 	ev_idle feed;		/* never started: the checkpoint */
-	ev_check turn;		/* runs in the next iteration, whatever else
-				   is pending there ... */
-	ev_idle awake;		/* ... and this keeps libev from sleeping */
+	ev_idle turn;		/* avow_immediate(): the next iteration */
+	ev_check rest;		/* jobs handed over: the next iteration as
+				   well, whatever else is pending there, while
+				   `turn` keeps libev from sleeping */
 	ev_prepare prepare;	/* while waits or leftovers need a look */
 	ev_async bell;
 	ev_cleanup cleanup;
@@ -85,10 +86,14 @@ static void ev_wait_look(const struct ev_binding *binding)
 /* The program may free the loop in any of these: it is gone after
  * avow__leave(). */
 
+/* Mostly there is more, and stopping and starting would cost. */
 static void ev_turn_end(struct ev_loop *ev, struct ev_binding *binding)
 {
-	ev_check_stop(ev, &binding->turn);
-	ev_idle_stop(ev, &binding->awake);
+	const avow_loop *loop = &binding->loop;
+	if (!loop->is_handed_over)
+		ev_check_stop(ev, &binding->rest);
+	if (!loop->is_handed_over && !loop->immediates)
+		ev_idle_stop(ev, &binding->turn);
 }
 
 static void ev_on_feed(struct ev_loop *ev, ev_idle *watcher, int events)
@@ -106,24 +111,27 @@ static void ev_on_feed(struct ev_loop *ev, ev_idle *watcher, int events)
 	avow__leave(loop);
 }
 
-static void ev_on_turn(struct ev_loop *ev, ev_check *watcher, int events)
+static void ev_turn(struct ev_loop *ev, avow_loop *loop)
 {
-	avow_loop *loop = watcher->data;
-	(void)events;
 	avow__enter(loop);
 	avow__turn(loop, ev_driver_depth(loop));
 	ev_wait_look(binding_of(loop));
-	/* Mostly there is more, and stopping and starting would cost. */
-	if (!loop->immediates && !loop->is_handed_over)
-		ev_turn_end(ev, binding_of(loop));
+	ev_turn_end(ev, binding_of(loop));
 	avow__leave(loop);
 }
 
-static void ev_on_awake(struct ev_loop *ev, ev_idle *watcher, int events)
+static void ev_on_turn(struct ev_loop *ev, ev_idle *watcher, int events)
 {
-	(void)ev;
-	(void)watcher;
+	avow_loop *loop = watcher->data;
 	(void)events;
+	if (!ev_is_active(&binding_of(loop)->rest))
+		ev_turn(ev, loop);
+}
+
+static void ev_on_rest(struct ev_loop *ev, ev_check *watcher, int events)
+{
+	(void)events;
+	ev_turn(ev, watcher->data);
 }
 
 static void ev_on_bell(struct ev_loop *ev, ev_async *watcher, int events)
@@ -193,8 +201,9 @@ static void ev_driver_turn(avow_loop *loop)
 	struct ev_binding *binding = binding_of(loop);
 	if (!binding->ev)
 		return;
-	ev_check_start(binding->ev, &binding->turn);
-	ev_idle_start(binding->ev, &binding->awake);
+	ev_idle_start(binding->ev, &binding->turn);
+	if (loop->is_handed_over)
+		ev_check_start(binding->ev, &binding->rest);
 }
 
 static void ev_driver_look_again(avow_loop *loop)
@@ -237,7 +246,8 @@ static void ev_driver_close(avow_loop *loop)
 	if (!ev)
 		return;
 	ev_clear_pending(ev, &binding->feed);
-	ev_turn_end(ev, binding);
+	ev_check_stop(ev, &binding->rest);
+	ev_idle_stop(ev, &binding->turn);
 	ev_prepare_end(binding);
 	if (binding->is_listening) {
 		ev_ref(ev);
@@ -273,17 +283,17 @@ avow_loop *avow_loop_new(struct ev_loop *ev)
 	binding->ev = ev;
 	ev_idle_init(&binding->feed, ev_on_feed);
 	ev_set_priority(&binding->feed, EV_MAXPRI);
-	ev_check_init(&binding->turn, ev_on_turn);
+	ev_idle_init(&binding->turn, ev_on_turn);
 	ev_set_priority(&binding->turn, EV_MAXPRI);
-	ev_idle_init(&binding->awake, ev_on_awake);
-	ev_set_priority(&binding->awake, EV_MINPRI);
+	ev_check_init(&binding->rest, ev_on_rest);
+	ev_set_priority(&binding->rest, EV_MAXPRI);
 	/* After those of the program, which may settle what is waited for. */
 	ev_prepare_init(&binding->prepare, ev_on_prepare);
 	ev_set_priority(&binding->prepare, EV_MINPRI);
 	ev_async_init(&binding->bell, ev_on_bell);
 	ev_cleanup_init(&binding->cleanup, ev_on_cleanup);
-	binding->feed.data = binding->turn.data = binding->bell.data =
-		&binding->loop;
+	binding->feed.data = binding->turn.data = binding->rest.data =
+		binding->bell.data = &binding->loop;
 	binding->prepare.data = binding->cleanup.data = binding;
 	if (!avow__loop_open(&binding->loop, &ev_driver)) {
 		avow__free(binding);

@@ -159,16 +159,6 @@ static bool promise_collapse(avow_loop *loop, avow_promise *p)
 	return true;
 }
 
-void avow__followed_check(const avow_loop *loop, const avow_promise *p,
-			  const avow_promise *q)
-{
-	CHECK(q, p->place, "avow_await(NULL)");
-	CHECK(!(q->word & (DEAD | RAW | POST)), avow__dead_place(q),
-	      "avow_await() of a stale handle: the promise is gone");
-	CHECK(avow__slab_of(q)->loop == loop, q->place,
-	      "avow_await() of a promise of another loop");
-}
-
 /* A fulfilled promise handed over by avow_await() in the handler that has just
  * returned, wanted by nobody else: what it holds can move. */
 static bool promise_is_given_up(const avow_loop *loop, const avow_promise *q)

@@ -59,8 +59,17 @@ void avow__settle_alias(avow_loop *loop, avow_promise *p, avow_promise *source,
 /* Settled while it was RUNNING: do now what was put off. */
 void avow__finish_late(avow_loop *loop, avow_promise *p);
 /* Misuse unless `q`, which `p` is to follow, is there and of this loop. */
-void avow__followed_check(const avow_loop *loop, const avow_promise *p,
-			  const avow_promise *q);
+static inline void avow__followed_check(const avow_loop *loop,
+					const avow_promise *p,
+					const avow_promise *q)
+{
+	CHECK(q, p->place, "avow_await(NULL)");
+	CHECK(!(q->word & (DEAD | RAW | POST)), avow__dead_place(q),
+	      "avow_await() of a stale handle: the promise is gone");
+	CHECK(avow__slab_of(q)->loop == loop, q->place,
+	      "avow_await() of a promise of another loop");
+}
+
 /* `p` follows `q`, pending or settled. */
 void avow__follow(avow_loop *loop, avow_promise *p, avow_promise *q);
 void avow__resolve_other(avow_loop *loop, avow_promise *p, avow_value value,
