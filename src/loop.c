@@ -69,7 +69,8 @@ void avow_loop_spare_max(avow_loop *loop, size_t bytes)
 void avow_loop_stats(const avow_loop *loop, avow_stats *out)
 {
 	CHECK(loop, NULL, "avow_loop_stats() with a NULL loop");
-	*out = (avow_stats){ .jobs = loop->tick - loop->drains,
+	*out = (avow_stats){ .jobs = loop->tick + loop->nested_ticks -
+				     loop->drains,
 			     .ignored = loop->ignored,
 			     .late = loop->late,
 			     .promise_count = avow__slabs_used(loop) - 1,
@@ -228,7 +229,7 @@ static bool loop_run(avow_loop *loop, size_t *budget)
 	while (loop->jobs) {
 		if ((*budget)-- == 0)
 			return false;
-		loop->callback = ++loop->tick;
+		loop->tick++;
 		avow__run(loop, avow__ring_pop(&loop->jobs));
 		avow__reap(loop, DEPTH_BASE);
 	}

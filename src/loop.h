@@ -62,9 +62,9 @@ struct avow_loop {
 	uint32_t depth;		/* of the drain on top; handles at or below it
 				   are used by nobody between two jobs */
 	uint32_t depth_word;	/* the same where a word has its depth */
-	uint64_t tick;		/* counts drains and jobs */
-	uint64_t callback;	/* the callback or job on the stack, by number;
-				   after a nested loop the old one again */
+	uint64_t tick;		/* counts drains and jobs, and so numbers the
+				   callback on the stack; after a nested loop
+				   it is the old number again */
 	unsigned char attention; /* ATTEND_...: why a drain must look up */
 	bool is_fed;		/* the driver will drain */
 	bool is_draining;	/* no call of the program's is on the stack above
@@ -95,6 +95,7 @@ struct avow_loop {
 	size_t budget_jobs;
 	uint64_t budget_ns;
 	uint64_t drains;	/* ticks that were no jobs */
+	uint64_t nested_ticks;	/* those that were taken back */
 	avow_promise *immediates; /* tail of the ring of avow_immediate() */
 
 	/* Promises and calls. */

@@ -145,7 +145,7 @@ static bool promise_collapse(avow_loop *loop, avow_promise *p)
 	const uint32_t want = FOLLOWING | AWAITED;
 	const uint32_t avoid = KEEP | EXTRA | CALL | RUNNING | SHIELD;
 	if ((f->word & (want | avoid)) != want || f->uses != 1 ||
-	    f->since == (uintptr_t)loop->callback ||
+	    f->since == (uintptr_t)loop->tick ||
 	    avow__depth_of(f) < avow__depth_now(loop))
 		return false;
 	avow_promise *g = f->tail;
@@ -195,7 +195,7 @@ void avow__follow(avow_loop *loop, avow_promise *p, avow_promise *q)
 	p->source = q;
 	avow__ring_append(&q->tail, p);
 	if (!(p->word & KEEP)) {
-		p->since = (uintptr_t)loop->callback;
+		p->since = (uintptr_t)loop->tick;
 		/* Each round takes one away, so it ends. */
 		while (promise_collapse(loop, p))
 			;

@@ -209,7 +209,7 @@ avow_value avow_await(avow_promise *p)
 	p->word |= AWAITED;
 	/* Its handle is good until this callback returns, as if got in it. */
 	if ((p->word & (STATE_MASK | FOLLOWING | KEEP)) == FOLLOWING)
-		p->since = (uintptr_t)loop->callback;
+		p->since = (uintptr_t)loop->tick;
 	const unsigned depth = avow__depth_now(loop);
 	if (UNLIKELY(avow__depth_of(p) > depth))
 		p->word = (p->word & ((1u << DEPTH_SHIFT) - 1)) |

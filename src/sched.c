@@ -127,8 +127,7 @@ void avow__drain(avow_loop *loop, unsigned depth)
 	thread->home = loop->seat;
 	loop->running = NULL;
 	loop->is_draining = true;
-	const uint64_t callback = loop->callback;
-	loop->callback = ++loop->tick;
+	const uint64_t tick = loop->tick++;
 	loop->drains++;
 
 	if (UNLIKELY(loop->is_on_reserve))
@@ -148,11 +147,12 @@ void avow__drain(avow_loop *loop, unsigned depth)
 	}
 
 	if (UNLIKELY(depth > DEPTH_BASE)) {
-		loop->callback = callback;
+		loop->nested_ticks += loop->tick - tick;
+		loop->tick = tick;
 		if (sched_is_left_below(loop, depth))
 			loop->driver->look_again(loop);
 	} else {
-		loop->callback = ++loop->tick;
+		loop->tick++;
 		loop->drains++;
 	}
 

@@ -106,7 +106,7 @@ static inline avow_promise *avow__job_next(avow_loop *loop)
 	avow_promise *job = avow__ring_pop(&loop->jobs);
 	if (loop->jobs)
 		avow__wake(loop); /* a nested loop must find them */
-	loop->callback = ++loop->tick;
+	loop->tick++;
 	return job;
 }
 
