@@ -210,7 +210,7 @@ typedef struct avow_stats {
 	uint64_t late;		 /* callbacks that came twice or too late */
 	size_t promise_count;	 /* promises, and blocks beside them, in use */
 	size_t promise_size;	 /* bytes of one of them */
-	size_t slab_bytes;	 /* memory held for promises now, spare included */
+	size_t slab_bytes;	 /* memory held for promises, spare included */
 	size_t call_count;	 /* calls begun whose callback is awaited */
 } avow_stats;
 
@@ -221,7 +221,7 @@ AVOW_API void avow_loop_stats(const avow_loop *loop, avow_stats *out);
 typedef enum avow_report_kind {
 	AVOW_REPORT_UNHANDLED,	/* a rejection nobody handled */
 	AVOW_REPORT_ABANDONED,	/* a call that never called back */
-	AVOW_REPORT_MEMORY,	/* an allocation failed: the reserve is in use */
+	AVOW_REPORT_MEMORY,	/* an allocation failed: the reserve is used */
 	AVOW_REPORT_LATE	/* AVOW_DEBUG: a callback came twice or late */
 } avow_report_kind;
 
@@ -230,7 +230,7 @@ typedef struct avow_report {
 	avow_value error;	/* borrowed; none unless UNHANDLED */
 	const char *call;	/* ABANDONED, LATE: the call, as written; NULL
 				   where a context was got by avow_context() */
-	const char *place[4];	/* where it was attached or made, newest first */
+	const char *place[4];	/* where attached or made, newest first */
 	size_t place_count;
 } avow_report;
 
@@ -285,8 +285,8 @@ AVOW_API void avow_set_allocator(const avow_allocator *allocator);
  * once; a promise owns the value it settled with.  Passing a value to a
  * function that settles, or returning it from a handler, gives it away.  What
  * a function hands you to look at (the argument of a handler, avow_value_of,
- * avow_list_at) is borrowed: to give that away, avow_take() it first.  One thing
- * needs no avow_take(): a handler may return its argument, to pass it on.
+ * avow_list_at) is borrowed: to give that away, avow_take() it first.  One
+ * thing needs no avow_take(): a handler may return its argument, to pass it on.
  */
 
 /* What the library must know of a kind of values.  All but `name` may be 0. */
@@ -514,10 +514,10 @@ enum {
 	AVOW_ETIMEOUT,		/* a deadline passed */
 	AVOW_EABANDONED,	/* the loop was freed first */
 	AVOW_ECYCLE,		/* a promise would follow itself */
-	AVOW_EDEADLOCK,		/* avow_wait(): nothing left that could settle */
+	AVOW_EDEADLOCK,		/* avow_wait(): nothing is left to settle it */
 	AVOW_EINTERRUPTED,	/* avow_wait(): ev_break() was called */
 	AVOW_ENESTING,		/* avow_wait(): nested too deep */
-	AVOW_ENOTCOPYABLE,	/* avow_take(), avow_copy(): the type has no copy */
+	AVOW_ENOTCOPYABLE,	/* avow_take(), avow_copy(): no copy in type */
 	AVOW_EREASON,		/* rejected with a value that is no error */
 	AVOW_EINVALID		/* a time that is negative or not finite, or
 				   nothing to wait for */
@@ -998,13 +998,15 @@ AVOW_API avow_promise *avow_immediate(avow_loop *loop);
 AVOW_API avow_promise *avow_readable(avow_loop *loop, int fd);
 AVOW_API avow_promise *avow_writable(avow_loop *loop, int fd);
 
-AVOW_API AVOW_MUST_USE avow_promise *avow_delay_at(const char *place, avow_loop *loop,
-				     double seconds);
-AVOW_API AVOW_MUST_USE avow_promise *avow_immediate_at(const char *place, avow_loop *loop);
+AVOW_API AVOW_MUST_USE avow_promise *
+avow_delay_at(const char *place, avow_loop *loop, double seconds);
+AVOW_API AVOW_MUST_USE avow_promise *avow_immediate_at(const char *place,
+						       avow_loop *loop);
 /* Both: `events` of `fd`, or AVOW_TIMEOUT when `seconds` have passed first; 0
  * seconds wait for ever.  No events: EINVAL.  Since 0.1 */
-AVOW_API AVOW_MUST_USE avow_promise *avow_ready_at(const char *place, avow_loop *loop, int fd,
-				     int events, double seconds);
+AVOW_API AVOW_MUST_USE avow_promise *
+avow_ready_at(const char *place, avow_loop *loop, int fd, int events,
+	      double seconds);
 #define avow_delay(...) avow_delay_at(AVOW_HERE, __VA_ARGS__)
 #define avow_immediate(...) avow_immediate_at(AVOW_HERE, __VA_ARGS__)
 #define avow_readable(loop, fd) \

@@ -13,7 +13,8 @@
 /* -------------------------------------------------------------- Attaching */
 
 /* Nothing could be attached: what would have been dropped later goes now. */
-static avow_promise *chain_refuse(avow_loop *loop, const avow_handlers *handlers)
+static avow_promise *chain_refuse(avow_loop *loop,
+				  const avow_handlers *handlers)
 {
 	avow_promise *const immortal = loop->immortal;
 	if (handlers && handlers->drop) {
@@ -89,7 +90,7 @@ static avow_promise *chain_wake(avow_loop *loop, avow_promise *p)
 
 /* The same when all is well.  It calls nothing before its end, so that the
  * compiler needs no stack for it. */
-static inline __attribute__((always_inline)) avow_promise *
+INLINE avow_promise *
 chain_attach(const char *place, avow_promise *source, avow_handler_fn *fn,
 	     void *arg, uint32_t when)
 {
@@ -303,8 +304,7 @@ avow_promise *(avow_catch_code)(avow_promise *p, const avow_domain *domain,
 	(EXTRA | ALIAS | PARKED | RUNNING | IMMORTAL | AVOW_REJECTED)
 
 /* avow__retire() of an unused promise between jobs, the short way first. */
-static inline __attribute__((always_inline)) void
-chain_retire(avow_loop *loop, avow_promise *p)
+INLINE void chain_retire(avow_loop *loop, avow_promise *p)
 {
 	const uint32_t word = p->word;
 	/* The depth stands in the highest bits: no need to cut the rest off. */
@@ -430,9 +430,9 @@ static inline bool chain_is_plain(avow_value result, avow_value given)
 }
 
 /* The handler has returned. */
-static inline __attribute__((always_inline)) void chain_reacted(avow_loop *loop, avow_promise *p,
-				 avow_promise *source, avow_value given,
-				 avow_value result)
+INLINE void chain_reacted(avow_loop *loop, avow_promise *p,
+			  avow_promise *source, avow_value given,
+			  avow_value result)
 {
 	loop->running = NULL;
 	const uint32_t word = p->word;
@@ -458,7 +458,7 @@ static inline __attribute__((always_inline)) void chain_reacted(avow_loop *loop,
 	avow__lent_end(loop);
 }
 
-static inline __attribute__((always_inline)) void chain_react(avow_loop *loop, avow_promise *p)
+INLINE void chain_react(avow_loop *loop, avow_promise *p)
 {
 	avow_promise *const source = p->source;
 	const uint32_t word = p->word;
@@ -532,8 +532,7 @@ static void chain_run_other(avow_loop *loop, avow_promise *job)
 	}
 }
 
-static inline __attribute__((always_inline)) void chain_run(avow_loop *loop,
-							     avow_promise *job)
+INLINE void chain_run(avow_loop *loop, avow_promise *job)
 {
 	if (LIKELY(!(job->word & (FOLLOWING | POST | ROOT))))
 		chain_react(loop, job);
@@ -546,7 +545,7 @@ void avow__run(avow_loop *loop, avow_promise *job)
 	chain_run(loop, job);
 }
 
-/* Here and not in the scheduler, so that it is one function with chain_run(). */
+/* Here and not in the scheduler, to be one function with chain_run(). */
 bool avow__run_jobs(avow_loop *loop, unsigned depth)
 {
 	struct avow__budget budget;

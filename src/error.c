@@ -341,7 +341,8 @@ avow_value avow_reify(avow_value error)
 {
 	if (!avow__value_is_error(error))
 		return error;
-	if (error.type == &avow_error_type || error.type == &avow_errno_domain.type) {
+	if (error.type == &avow_error_type ||
+	    error.type == &avow_errno_domain.type) {
 		error.type = error.type == &avow_error_type ? &error_data_type :
 							      &error_code_type;
 		return error;

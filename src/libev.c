@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: MIT
  *
- * libev.c - the driver for libev: the microtask checkpoint, the hand-over to the
- * next iteration, the bell for other threads, and avow_wait().
+ * libev.c - the driver for libev: the microtask checkpoint, the hand-over to
+ * the next iteration, the bell for other threads, and avow_wait().
  *
  * The checkpoint is a watcher that is never started.  Fed at the highest
  * priority from inside any callback, it runs right after that callback and

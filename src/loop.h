@@ -67,8 +67,8 @@ struct avow_loop {
 				   it is the old number again */
 	unsigned char attention; /* ATTEND_...: why a drain must look up */
 	bool is_fed;		/* the driver will drain */
-	bool is_draining;	/* no call of the program's is on the stack above
-				   the drain: see avow__call_begin() */
+	bool is_draining;	/* no call of the program's is on the stack
+				   above the drain: see avow__call_begin() */
 	bool is_handed_over;	/* the rest of the jobs wait for their turn */
 	bool is_finishing;	/* ... and is at work */
 	bool must_tell_memory;	/* AVOW_REPORT_MEMORY is due */

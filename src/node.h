@@ -20,6 +20,8 @@
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* For the path of every `then`, which must be one function. */
+#define INLINE static inline __attribute__((always_inline))
 
 /*
  * The word: two bits of state, flags, and the loop depth at which a handle was
@@ -28,16 +30,16 @@
  */
 enum {
 	STATE_MASK = 3,		/* an avow_state */
-	ON_FULFILLED = 1 << 2,	/* the handler runs for this state: the bit is */
-	ON_REJECTED = 2 << 2,	/* the state's, shifted by ON_SHIFT */
+	ON_FULFILLED = 1 << 2,	/* the handler runs for this state: the bit */
+	ON_REJECTED = 2 << 2,	/* is the state's, shifted by ON_SHIFT */
 	ON_SHIFT = 2,
-	KEEP = 1 << 4,		/* passes its source's outcome on (finally, tap) */
+	KEEP = 1 << 4,		/* passes its source's outcome on: finally */
 	FINALLY = ON_FULFILLED | ON_REJECTED | KEEP,
 	SHIELD = 1 << 5,	/* cancelling does not climb to the source */
 	EXTRA = 1 << 6,		/* `extra` stands in place of fn or hook */
 	HANDLED = 1 << 7,	/* somebody attached, followed or waited */
 	ALIAS = 1 << 8,		/* settled with what `owner` holds */
-	PARKED = 1 << 9,	/* on a list of the loop, waiting to be reaped */
+	PARKED = 1 << 9,	/* on a list of the loop, to be reaped */
 	RUNNING = 1 << 10,	/* its handler, or its cancellation, is on the
 				   stack: nobody else may reap it */
 	AWAITED = 1 << 11,	/* handed over by avow_await() */
@@ -54,9 +56,9 @@ enum {
 	DEAD = 1 << 21,		/* freed */
 	LOCKED = 1 << 22,	/* a root that was resolved and follows */
 	QUEUED = 1 << 23,	/* a root in a queue: avow_immediate() */
-	TOOK = 1 << 24,		/* its handler took a copy that looks like what it
-				   was given (counted types) */
-	ON_WAY = 1 << 25,	/* on the way of a cancellation, not settled yet */
+	TOOK = 1 << 24,		/* its handler took a copy that looks like what
+				   it was given (counted types) */
+	ON_WAY = 1 << 25,	/* on the way of a cancellation, pending */
 	DEPTH_SHIFT = 26
 };
 
@@ -172,7 +174,8 @@ static inline bool avow__is_settled(const avow_promise *p)
 /* Who holds the value of a settled promise. */
 static inline avow_promise *avow__owner(const avow_promise *p)
 {
-	return UNLIKELY(p->word & ALIAS) ? p->owner : (avow_promise *)(uintptr_t)p;
+	return UNLIKELY(p->word & ALIAS) ? p->owner :
+					   (avow_promise *)(uintptr_t)p;
 }
 
 #endif

@@ -181,7 +181,8 @@ bool avow_post(avow_loop *loop, avow_job_fn *fn, void *arg)
 	CHECK(fn, NULL, "avow_post() with a NULL function");
 	CHECK(loop->thread == avow__self(), NULL,
 	      "avow_post() from another thread than the loop's");
-	avow_promise *job = avow__is_closing(loop) ? NULL : avow__node_alloc(loop);
+	avow_promise *job =
+		avow__is_closing(loop) ? NULL : avow__node_alloc(loop);
 	if (!job)
 		return false;
 	job->word = loop->birth | POST;

@@ -48,7 +48,7 @@
 enum { CALL_FREE = 0, CALL_OPEN = 1, CALL_CLAIMED = 2, CALL_SHIFT = 2 };
 
 struct avow__call {
-	uint32_t state;		/* generation << CALL_SHIFT | CALL_...; atomic */
+	uint32_t state;		/* atomic: generation << CALL_SHIFT, CALL_... */
 	uint32_t index;
 	struct avow__call *next; /* free, or in the mail */
 	avow_promise *promise;	/* NULL once it was settled otherwise */

@@ -120,7 +120,7 @@ void avow__slabs_trim(avow_loop *loop)
 }
 
 /* The reserve, if even that is there.  It is told by the next drain: the hook
- * is the program's code, and whoever allocates is in the middle of something. */
+ * is the program's code, and who allocates is in the middle of something. */
 static struct avow__slab *slab_from_reserve(avow_loop *loop)
 {
 	struct avow__slab *slab = loop->reserve;
@@ -251,14 +251,10 @@ void avow__slabs_each(avow_loop *loop,
 	struct avow__slab *const last = loop->all->all_prev;
 	struct avow__slab *slab = loop->all;
 	for (;; slab = slab->all_next) {
-		for (size_t i = 0; i < SLAB_WORDS; i++) {
-			for (size_t bit = 0; bit < 64; bit++) {
-				if (slab_live(loop, slab, i) >> bit & 1)
-					visit(loop,
-					      (char *)slab +
-						      (i * 64 + bit) * NODE_SIZE,
-					      arg);
-			}
+		char *const nodes = (char *)slab;
+		for (size_t i = 0; i < SLAB_WORDS * 64; i++) {
+			if (slab_live(loop, slab, i / 64) >> i % 64 & 1)
+				visit(loop, nodes + i * NODE_SIZE, arg);
 		}
 		if (slab == last)
 			return;

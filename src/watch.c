@@ -25,6 +25,10 @@ struct watch_timer {
 	struct watch_io *io;	/* whose deadline it is, or NULL */
 };
 
+/* The block that a libev watcher stands in. */
+#define watch_of(type, pointer) \
+	((type *)(void *)((char *)(pointer)-offsetof(type, watcher)))
+
 typedef char watch_io_fits[sizeof(struct watch_io) <= NODE_SIZE ? 1 : -1];
 typedef char watch_timer_fits[sizeof(struct watch_timer) <= NODE_SIZE ? 1 : -1];
 
@@ -70,9 +74,7 @@ static void watch_settle(avow_loop *loop, avow_promise *p, avow_value value)
 
 static void watch_on_io(struct ev_loop *ev, ev_io *watcher, int events)
 {
-	struct watch_io *io = (struct watch_io *)(void *)((char *)watcher -
-							  offsetof(struct watch_io,
-								   watcher));
+	struct watch_io *io = watch_of(struct watch_io, watcher);
 	avow_promise *p = watcher->data;
 	avow_loop *loop = avow__slab_of(io)->loop;
 	(void)ev;
@@ -87,10 +89,7 @@ static void watch_on_io(struct ev_loop *ev, ev_io *watcher, int events)
 
 static void watch_on_timer(struct ev_loop *ev, ev_timer *watcher, int events)
 {
-	struct watch_timer *timer =
-		(struct watch_timer *)(void *)((char *)watcher -
-					       offsetof(struct watch_timer,
-							watcher));
+	struct watch_timer *timer = watch_of(struct watch_timer, watcher);
 	avow_promise *p = watcher->data;
 	avow_loop *loop = avow__slab_of(timer)->loop;
 	struct watch_io *io = timer->io;
@@ -203,7 +202,8 @@ avow_promise *avow_ready_at(const char *place, avow_loop *loop, int fd,
 	const int wanted = (events & AVOW_READ ? EV_READ : 0) |
 			   (events & AVOW_WRITE ? EV_WRITE : 0);
 	avow_promise *result;
-	avow_promise *p = watch_open(place, loop, "waiting for a descriptor", &result);
+	avow_promise *p = watch_open(place, loop, "waiting for a descriptor",
+				     &result);
 	if (!p)
 		return result;
 	if (!watch_is_time(seconds)) {
@@ -211,7 +211,8 @@ avow_promise *avow_ready_at(const char *place, avow_loop *loop, int fd,
 		return p;
 	}
 	if (!watch_is_fd(fd) || !wanted) {
-		avow__resolve_root(loop, p, avow_errno(wanted ? EBADF : EINVAL));
+		avow__resolve_root(loop, p,
+				   avow_errno(wanted ? EBADF : EINVAL));
 		return p;
 	}
 	struct watch_io *io = avow__node_alloc(loop);

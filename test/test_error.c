@@ -7,6 +7,8 @@
  */
 #include "fixture.h"
 
+#include <limits.h>
+
 #include "types.h"
 
 /* The same number as ENOENT, on purpose. */
@@ -66,6 +68,25 @@ FX_TEST(a_negative_errno_is_made_positive)
 	ck_assert_int_eq(avow_code(avow_errno(-ENOENT)), ENOENT);
 	ck_assert(avow_error_is(avow_errno(-ENOENT), &avow_errno_domain,
 				ENOENT));
+}
+
+FX_TEST(a_negative_errno_with_a_message_is_made_positive_too)
+{
+	const avow_value error = avow_error(-EIO, "no page");
+
+	ck_assert_int_eq(avow_code(error), EIO);
+	ck_assert(avow_error_is(error, &avow_errno_domain, EIO));
+	avow_drop(error);
+}
+
+FX_TEST(the_least_of_all_codes_has_no_opposite_and_stays)
+{
+	const avow_value error = avow_error(INT_MIN, "odd");
+
+	ck_assert_int_eq(avow_code(avow_errno(INT_MIN)), INT_MIN);
+	ck_assert_int_eq(avow_code(error), INT_MIN);
+	ck_assert_str_ne(avow_message(avow_errno(INT_MIN)), "");
+	avow_drop(error);
 }
 
 FX_TEST(a_code_of_a_domain_needs_no_memory_and_may_be_negative)

@@ -129,6 +129,60 @@ FX_TEST_LIMIT(a_loop_of_avow_settle_runs_in_constant_memory, 20.)
 	ck_assert_uint_le(fx_bytes(), bytes + 2 * LAPS_BYTES_MAX);
 }
 
+/* Two promises of one callback follow: both go once they are in the middle. */
+static avow_value lap_of_two(avow_value value, void *arg)
+{
+	struct laps *const laps = arg;
+	look_at_memory(laps);
+	if (laps->left-- == 0)
+		return value;
+	avow_promise *const p = avow_pending(fx.loop);
+	avow_resolve(p, avow_await(avow_then(avow_immediate(fx.loop),
+					     lap_of_two, laps)));
+	return avow_await(p);
+}
+
+FX_TEST_LIMIT(two_follows_in_one_callback_run_in_constant_memory, 20.)
+{
+	struct laps laps = { .left = fx_scale(300000) };
+	avow_promise *const p = avow_resolved(fx.loop, avow_int(0));
+	avow_then(avow_then(p, lap_of_two, &laps), fx_note, "end");
+	fx_run();
+	fx_expect("end:none");
+	ck_assert_uint_le(laps.bytes_max, LAPS_BYTES_MAX);
+}
+
+static avow_value lap_start(avow_value value, void *context);
+
+AVOW_TYPE_WITH(lap_future, struct laps *, 0, 0, lap_start, false, 0);
+
+static avow_value lap_of_thenables(avow_value value, void *arg)
+{
+	struct laps *const laps = arg;
+	look_at_memory(laps);
+	if (laps->left-- == 0)
+		return value;
+	return lap_future_value(laps);
+}
+
+static avow_value lap_start(avow_value value, void *context)
+{
+	struct laps *const laps = lap_future_get(value);
+	avow_settle(context, avow_await(avow_then(avow_immediate(fx.loop),
+						  lap_of_thenables, laps)));
+	return avow_none();
+}
+
+FX_TEST_LIMIT(a_loop_of_thenables_runs_in_constant_memory, 20.)
+{
+	struct laps laps = { .left = fx_scale(300000) };
+	avow_promise *const p = avow_resolved(fx.loop, avow_int(0));
+	avow_then(avow_then(p, lap_of_thenables, &laps), fx_note, "end");
+	fx_run();
+	fx_expect("end:none");
+	ck_assert_uint_le(laps.bytes_max, LAPS_BYTES_MAX);
+}
+
 /* One libev callback for each lap, so that what is freed is freed for good. */
 static void resolve_in_callback(struct ev_loop *ev, ev_idle *idle, int events)
 {

@@ -312,6 +312,83 @@ FX_TEST(handles_survive_seventy_nested_loops)
 }
 
 
+/* -------------------------------------------------------------- Following
+ *
+ * A follower in the middle of a path is taken out of it once nobody can use
+ * its handle any more; not before.
+ */
+
+struct path {
+	avow_promise *first, *middle, *next, *last;
+};
+
+static void path_begin(struct path *path)
+{
+	path->first = avow_pending(fx.loop);
+	path->middle = avow_pending(fx.loop);
+	path->next = avow_pending(fx.loop);
+	path->last = avow_pending(fx.loop);
+}
+
+/* The path grows at its end; `middle` could go, but for its handle. */
+static void path_use_middle(struct path *path)
+{
+	avow_resolve(path->next, avow_await(path->last));
+	fx_log("%d", avow_state_of(path->middle));
+	avow_then(path->middle, fx_note, "middle");
+	avow_then(path->first, fx_note, "first");
+	avow_resolve(path->last, avow_int(7));
+}
+
+static void await_and_use(void *arg)
+{
+	struct path *const path = arg;
+	avow_resolve(path->first, avow_await(path->middle));
+	path_use_middle(path);
+}
+
+static void follow_then_await(void *arg)
+{
+	struct path *const path = arg;
+	avow_resolve(path->middle, avow_await(path->next));
+	ck_assert(avow_post(fx.loop, await_and_use, path));
+}
+
+FX_TEST(a_promise_awaited_in_this_callback_is_not_collapsed_away)
+{
+	struct path path;
+	path_begin(&path);
+	ck_assert(avow_post(fx.loop, follow_then_await, &path));
+	fx_run();
+	fx_expect("0|first:7|middle:7");
+}
+
+static void use_after_nesting(void *arg)
+{
+	struct path path;
+	(void)arg;
+	path_begin(&path);
+	avow_resolve(path.first, avow_await(path.middle));
+	avow_resolve(path.middle, avow_await(path.next));
+	ck_assert(avow_post(fx.loop, fx_job, "nested"));
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	path_use_middle(&path);
+}
+
+FX_TEST(a_promise_awaited_before_a_nested_loop_is_not_collapsed_away)
+{
+	ck_assert(avow_post(fx.loop, use_after_nesting, NULL));
+	fx_run();
+	fx_expect("nested|0|first:7|middle:7");
+}
+
+FX_TEST(a_promise_awaited_in_a_watcher_is_not_collapsed_away_by_a_nested_loop)
+{
+	fx_in_callback(use_after_nesting, NULL);
+	fx_expect("nested|0|first:7|middle:7");
+}
+
+
 /* ------------------------------------------------------- Holding, releasing */
 
 FX_TEST(a_held_promise_outlives_its_callback)
@@ -398,6 +475,42 @@ FX_TEST(a_latch_that_is_held_can_be_attached_to_for_ever)
 	fx_run();
 	avow_release(ready);
 	fx_expect("early:1|later:1|later:1|later:1");
+}
+
+
+/* A value that holds a promise for as long as it lives. */
+typedef struct page {
+	avow_promise *ready;
+} page;
+
+static void page_free(page *page)
+{
+	avow_release(page->ready);
+	fx_log("%s", page->ready ? "released" : "nothing");
+	free(page);
+}
+
+AVOW_TYPE(page, page *, page_free);
+
+static avow_promise *hold_settled(avow_value value)
+{
+	avow_promise *const p = avow_resolved(fx.loop, value);
+	avow_hold(p);
+	return p;
+}
+
+FX_TEST(a_drop_may_release_what_it_holds_while_the_loop_is_freed)
+{
+	page *const early = calloc(1, sizeof(*early));
+	page *const late = calloc(1, sizeof(*late));
+	early->ready = hold_settled(fx_box_new(1));
+	hold_settled(page_value(early));
+	hold_settled(page_value(late));
+	late->ready = hold_settled(fx_box_new(2));
+	fx_run();
+	fx_free_loop();
+	fx_expect("released|released");
+	ck_assert_int_eq(fx.boxes, 0);
 }
 
 
@@ -492,6 +605,35 @@ FX_TEST(a_slot_of_a_cancelled_promise_becomes_null)
 }
 
 
+FX_TEST(a_slot_on_a_delay_becomes_null_when_it_has_fired)
+{
+	avow_promise *slots[2] = { NULL, NULL };
+	avow_promise *const p = avow_delay(fx.loop, 0.001);
+	avow_slot(p, &slots[0]);
+	avow_slot(p, &slots[1]);
+	avow_then(p, fx_note, "then");
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	fx_run();
+	fx_expect("then:none");
+	ck_assert_ptr_null(slots[0]);
+	ck_assert_ptr_null(slots[1]);
+}
+
+FX_TEST(a_slot_on_what_can_be_read_becomes_null_when_it_was)
+{
+	avow_promise *slot = NULL;
+	int ends[2];
+	ck_assert_int_eq(pipe(ends), 0);
+	avow_slot(avow_writable(fx.loop, ends[1]), &slot);
+	avow_then(slot, fx_note, "then");
+	fx_run();
+	fx_expect("then:2");
+	ck_assert_ptr_null(slot);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+
 /* ----------------------------------------------------------- Stale handles */
 
 FX_TEST(a_stale_handle_is_told_with_the_place_it_was_made)
@@ -560,6 +702,53 @@ FX_TEST(a_handle_kept_for_the_next_callback_is_stale)
 	FX_ABORTS("stale",
 		fx_in_callback(keep, &kept);
 		fx_in_callback(use_kept, &kept));
+}
+
+
+/* What a timer kept there must not be taken for the place of a promise. */
+FX_TEST(a_stale_handle_whose_memory_a_timer_had_is_told)
+{
+	enum { STALE = 4, TIMERS = 120 };
+	avow_promise *stale[STALE];
+	avow_promise *delays[TIMERS];
+	for (int i = 0; i < STALE; i++)
+		stale[i] = avow_resolved(fx.loop, avow_none());
+	avow_tidy(fx.loop);
+	for (int i = 0; i < TIMERS; i++)
+		delays[i] = avow_delay(fx.loop, 3600.);
+	for (int i = 0; i < TIMERS; i++)
+		avow_cancel(delays[i]);
+	avow_tidy(fx.loop);
+	for (int i = 0; i < STALE; i++) {
+		FX_ABORTS("stale", fx_log("%d", avow_state_of(stale[i])));
+		FX_ABORTS("stale", avow_then(stale[i], fx_note, NULL));
+	}
+}
+
+/* It is in use as something else, which is no promise either. */
+FX_TEST(a_stale_handle_whose_memory_a_timer_has_is_told)
+{
+	enum { STALE = 4, TIMERS = 120 };
+	avow_promise *stale[STALE];
+	avow_promise *delays[TIMERS];
+	size_t live = 0;
+	for (int i = 0; i < STALE; i++)
+		stale[i] = avow_resolved(fx.loop, avow_none());
+	avow_tidy(fx.loop);
+	for (int i = 0; i < TIMERS; i++)
+		delays[i] = avow_delay(fx.loop, 3600.);
+	for (int i = 0; i < STALE; i++) {
+		bool is_promise = false;
+		for (int k = 0; k < TIMERS; k++)
+			is_promise |= delays[k] == stale[i];
+		live += is_promise;
+		if (!is_promise)
+			FX_ABORTS("stale",
+				  fx_log("%d", avow_state_of(stale[i])));
+	}
+	ck_assert_uint_lt(live, STALE);
+	for (int i = 0; i < TIMERS; i++)
+		avow_cancel(delays[i]);
 }
 
 

@@ -202,6 +202,28 @@ FX_TEST(null_loops_are_told)
 }
 
 
+FX_TEST(what_is_asked_of_no_loop_is_told)
+{
+	avow_stats stats;
+	FX_ABORTS("misuse", avow_tidy(NULL));
+	FX_ABORTS("misuse", fx_log("%p", (void *)avow_loop_ev(NULL)));
+	FX_ABORTS("misuse", avow_loop_budget(NULL, 1, 1.));
+	FX_ABORTS("misuse", avow_loop_stats(NULL, &stats));
+	FX_ABORTS("misuse", avow_loop_on_report(NULL, NULL, NULL));
+	FX_ABORTS("misuse", avow_loop_adopt(NULL));
+	FX_ABORTS("misuse", avow_loop_nesting_max(NULL, 1));
+	FX_ABORTS("misuse", avow_loop_spare_max(NULL, 1));
+}
+
+FX_TEST(a_missing_slot_or_function_is_told)
+{
+	avow_promise *const p = avow_pending(fx.loop);
+	FX_ABORTS("misuse", avow_slot(p, NULL));
+	FX_ABORTS("misuse", avow_unslot(NULL));
+	FX_ABORTS("misuse", (void)!avow_post(fx.loop, NULL, NULL); fx_run());
+}
+
+
 /* ------------------------------------------------ Other loops and threads */
 
 FX_TEST(a_promise_of_another_loop_is_told)

@@ -944,6 +944,36 @@ static avow_value read_result(avow_value value, void *arg)
 	return avow_int(*(int *)avow_ptr_get(value));
 }
 
+FX_TEST(memory_of_a_call_resolved_by_its_promise_is_there_for_both)
+{
+	avow_promise *const p = avow_pending(fx.loop);
+	avow_promise *const q = avow_pending(fx.loop);
+	void *const first = avow_context(p);
+	void *const second = avow_context(q);
+	char *const a = avow_alloc(first, 16);
+	char *const b = avow_alloc(second, 16);
+	const size_t blocks = fx_blocks();
+
+	/* Here the callback comes first, and the value is still read. */
+	avow_hold(p);
+	avow_resolve(p, avow_ptr(strcpy(a, "hello")));
+	avow_settle(first, avow_none());
+	ck_assert_str_eq(avow_ptr_get(avow_value_of(p)), "hello");
+	ck_assert_uint_eq(fx_blocks(), blocks);
+	avow_release(p);
+	fx_run();
+	ck_assert_uint_eq(fx_blocks(), blocks - 1);
+
+	/* Here the value goes first, and the work still writes. */
+	avow_resolve(q, avow_ptr(b));
+	fx_run();
+	strcpy(b, "world");
+	ck_assert_uint_eq(fx_blocks(), blocks - 1);
+	avow_settle(second, avow_none());
+	ck_assert_uint_eq(fx_blocks(), blocks - 2);
+	(void)fx_take_reports();
+}
+
 FX_TEST(a_handler_can_read_a_result_in_the_memory_of_the_call)
 {
 	const avow_call c = avow_begin(fx.loop, "call");
@@ -1276,6 +1306,37 @@ FX_TEST_LIMIT(stale_contexts_stay_harmless_through_many_thousand_calls, 20)
 
 	ck_assert_int_eq(settled, rounds);
 	ck_assert_uint_eq(call_count(), 0);
+	(void)fx_take_reports();
+}
+
+/*
+ * Loops are numbered, and a number comes back after all the others: here once
+ * for a loop that has no call, and once for one that has.
+ */
+FX_TEST_LIMIT(a_context_of_an_earlier_loop_never_fits_a_later_one, 20)
+{
+	enum { NUMBERS = 4095 };
+	avow_loop *loop = avow_loop_new(fx.ev);
+	void *const old = avow_context(avow_pending(loop));
+
+	avow_loop_free(loop);
+	for (int i = 0; i < NUMBERS; i++) {
+		loop = avow_loop_new(fx.ev);
+		ck_assert_ptr_nonnull(loop);
+		avow_loop_free(loop);
+	}
+	fx.ignores_late = true;
+	for (int i = 0; i < NUMBERS; i++) {
+		loop = avow_loop_new(fx.ev);
+		ck_assert_ptr_nonnull(loop);
+		avow_loop_on_report(loop, fx_report, NULL);
+		avow_promise *const p = avow_pending(loop);
+		ck_assert_ptr_ne(avow_context(p), old);
+		avow_settle(old, fx_box_new(1));
+		ck_assert_int_eq(avow_state_of(p), AVOW_PENDING);
+		ck_assert_int_eq(fx.boxes, 0);
+		avow_loop_free(loop);
+	}
 	(void)fx_take_reports();
 }
 

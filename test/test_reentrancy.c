@@ -489,6 +489,45 @@ FX_TEST(the_text_of_a_value_may_do_anything)
 }
 
 
+static avow_promise *spoiled;
+
+/* Settles what is being rejected with it, and lets it be reaped. */
+static void spoil_describe(avow_value value, char *text, size_t size)
+{
+	avow_promise *const p = spoiled;
+	(void)value;
+	snprintf(text, size, "spoiled");
+	spoiled = NULL;
+	if (!p)
+		return;
+	avow_resolve(p, avow_int(1));
+	avow_tidy(fx.loop);
+}
+
+static const avow_type spoil_type = {
+	.name = "spoil", .describe = spoil_describe
+};
+
+FX_TEST(the_text_of_a_reason_may_settle_the_promise_it_is_for)
+{
+	static int spoil;
+	avow_promise *slot;
+	spoiled = avow_pending(fx.loop);
+	avow_slot(spoiled, &slot);
+	avow_then(spoiled, fx_note, "then");
+	avow_reject(spoiled, avow_own(&spoil, &spoil_type));
+	fx_run();
+	fx_expect("then:1");
+	ck_assert_ptr_null(slot);
+
+	/* Here nothing but the call itself keeps it. */
+	spoiled = avow_pending(fx.loop);
+	avow_reject(spoiled, avow_own(&spoil, &spoil_type));
+	fx_run();
+	ck_assert_ptr_null(spoiled);
+}
+
+
 /* --------------------------------------------------------------- Thenables */
 
 static avow_value start(avow_value value, void *context)

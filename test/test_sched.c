@@ -338,6 +338,70 @@ FX_TEST(jobs_without_end_do_not_starve_a_socket)
 	close(ends[1]);
 }
 
+/* A drop that makes a promise with the same value: there is always one more. */
+static size_t drop_count;
+
+static void phoenix_free(int *phoenix);
+
+AVOW_TYPE(phoenix, int *, phoenix_free);
+
+static void phoenix_free(int *phoenix)
+{
+	if (!is_stopped && ++drop_count < 3000000)
+		avow_resolved(fx.loop, phoenix_value(phoenix));
+}
+
+FX_TEST(drops_that_make_work_for_ever_do_not_starve_a_timer)
+{
+	static int phoenix;
+	is_stopped = false;
+	drop_count = 0;
+	fx_later(0.001, stop, NULL);
+	avow_resolved(fx.loop, phoenix_value(&phoenix));
+	fx_run();
+	fx_expect("stopped");
+	ck_assert_uint_ge(drop_count, 1);
+	ck_assert_uint_lt(drop_count, 3000000);
+}
+
+struct busy {
+	ev_io io;
+	size_t events, jobs;
+};
+
+static void always_ready(struct ev_loop *ev, ev_io *io, int events)
+{
+	struct busy *const busy = io->data;
+	(void)events;
+	if (++busy->events == 10000 || busy->jobs == 1000)
+		ev_io_stop(ev, io);
+}
+
+static void next_job(void *arg)
+{
+	struct busy *const busy = arg;
+	if (++busy->jobs < 1000)
+		ck_assert(avow_post(fx.loop, next_job, busy));
+}
+
+FX_TEST(a_hand_over_goes_on_beside_a_busy_watcher_of_the_highest_priority)
+{
+	struct busy busy = { .jobs = 0 };
+	int ends[2];
+	ck_assert_int_eq(pipe(ends), 0);
+	avow_loop_budget(fx.loop, 10, 3600.);
+	ev_io_init(&busy.io, always_ready, ends[1], EV_WRITE);
+	ev_set_priority(&busy.io, EV_MAXPRI);
+	busy.io.data = &busy;
+	ev_io_start(fx.ev, &busy.io);
+	ck_assert(avow_post(fx.loop, next_job, &busy));
+	fx_run();
+	ck_assert_uint_eq(busy.jobs, 1000);
+	ck_assert_uint_lt(busy.events, 10000);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void break_all(void *arg)
 {
 	(void)arg;

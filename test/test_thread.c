@@ -508,6 +508,123 @@ FX_TEST(a_late_value_is_dropped_in_the_thread_that_brought_it)
 	(void)fx_take_reports();
 }
 
+static void note_hook(void *arg)
+{
+	fx_log("hook:%s", (const char *)arg);
+}
+
+FX_TEST(a_loop_freed_with_a_threaded_call_in_the_mail_leaves_no_reference)
+{
+	const avow_call c = avow_begin(fx.loop, "call");
+
+	avow_then(avow_end(c, true, 0), fx_note, "then");
+	avow_on_cancel(c.context, note_hook, "never");
+	thread_join(thread_start(settle_seven, avow_threaded(c.context)));
+	fx_free_loop();
+
+	ck_assert(!ev_run(fx.ev, EVRUN_NOWAIT));
+	fx_expect("then:7");
+	fx_expect_reports("");
+}
+
+FX_TEST(a_loop_freed_with_a_threaded_call_still_at_work_leaves_no_reference)
+{
+	const avow_call c = avow_begin(fx.loop, "call");
+
+	avow_catch(avow_end(c, true, 0), ignore, NULL);
+	(void)avow_threaded(c.context);
+	ck_assert_ptr_nonnull(avow_alloc(c.context, 8));
+	avow_on_cancel(c.context, note_hook, "stop");
+	fx_free_loop();
+
+	ck_assert(!ev_run(fx.ev, EVRUN_NOWAIT));
+	fx_expect("hook:stop");
+	fx_expect_reports("abandoned:call");
+}
+
+FX_TEST(the_hook_is_not_called_once_another_thread_has_settled)
+{
+	const avow_call c = avow_begin(fx.loop, "call");
+	avow_promise *const p = avow_end(c, true, 0);
+
+	avow_catch(p, fx_note_code, "cancelled");
+	avow_on_cancel(c.context, note_hook, "never");
+	thread_join(thread_start(settle_marked, avow_threaded(c.context)));
+	avow_cancel(p);
+	fx_run();
+
+	const char *const text = fx_take_log();
+	ck_assert_msg(!strncmp(text, "cancelled:", 10), "%s", text);
+	ck_assert_ptr_null(strstr(text, "hook"));
+	ck_assert_int_eq(alive(), 0);
+	(void)fx_take_reports();
+}
+
+/* A value whose drop waits for another promise. */
+static avow_promise *waited_for;
+
+static void waiting_free(int *waiting)
+{
+	*waiting = 0;
+	fx_log("wait:%s", fx_text(avow_wait(waited_for)));
+}
+
+AVOW_TYPE(waiting, int *, waiting_free);
+
+struct two_contexts {
+	const void *first, *second;
+	int waiting;
+};
+
+static void *settle_two(void *arg)
+{
+	struct two_contexts *const two = arg;
+
+	avow_settle(two->first, waiting_value(&two->waiting));
+	avow_settle(two->second, avow_int(7));
+	return NULL;
+}
+
+FX_TEST(the_drop_of_a_late_value_may_wait_for_what_is_behind_it_in_the_mail)
+{
+	avow_promise *const p = avow_pending(fx.loop);
+	struct two_contexts two = { avow_threaded(avow_context(p)), NULL, 1 };
+
+	waited_for = avow_pending(fx.loop);
+	avow_hold(waited_for);
+	two.second = avow_threaded(avow_context(waited_for));
+	thread_join(thread_start(settle_two, &two));
+	fx.ignores_late = true;
+	avow_cancel(p);
+	fx_run();
+
+	fx_expect("wait:7");
+	ck_assert_int_eq(two.waiting, 0);
+	avow_release(waited_for);
+	(void)fx_take_reports();
+}
+
+FX_TEST_LIMIT(a_libev_loop_may_be_destroyed_while_threads_settle, 20)
+{
+	for (size_t lap = 0; lap < fx_scale(300) + 20; lap++) {
+		struct ev_loop *const ev = ev_loop_new(EVFLAG_AUTO);
+		avow_loop *const loop = avow_loop_new(ev);
+		pthread_t threads[4];
+
+		avow_loop_on_report(loop, be_silent, NULL);
+		for (int i = 0; i < 4; i++) {
+			avow_promise *const p = avow_pending(loop);
+			threads[i] = thread_start(settle_marked,
+						  avow_context(p));
+		}
+		ev_loop_destroy(ev);
+		for (int i = 0; i < 4; i++)
+			thread_join(threads[i]);
+		avow_loop_free(loop);
+		ck_assert_int_eq(alive(), 0);
+	}
+}
+
 FX_TEST(what_waits_in_the_mailbox_when_the_loop_ends_is_not_lost)
 {
 	const avow_call c = avow_begin(fx.loop, "call");

@@ -387,6 +387,22 @@ static avow_promise *wrapper(const char *place, avow_promise *p)
 	return avow_then_at(place, p, fx_note, NULL);
 }
 
+FX_TEST(a_resource_on_the_way_hides_no_place)
+{
+	avow_promise *p = avow_resolved(fx.loop, avow_none());
+	p = avow_then(p, fx_fail, NULL);
+	p = avow_then(p, fx_pass, NULL);
+	p = avow_attach(p, NULL, fx_drop);
+	const int line = __LINE__;
+	fx_run();
+	ck_assert_str_ne(fx_take_reports(), "");
+	ck_assert_int_eq(fx_report_line(0), line - 1);
+	ck_assert_int_eq(fx_report_line(1), line - 2);
+	ck_assert_int_eq(fx_report_line(2), line - 3);
+	(void)p;
+	(void)fx_take_log();
+}
+
 FX_TEST(a_wrapper_can_pass_its_callers_place_on)
 {
 	wrapper("caller.c:4711", bad());
@@ -586,6 +602,34 @@ FX_TEST(debug_names_a_call_that_came_twice)
 	fx_run();
 	fx_expect("then:1");
 	fx_expect_reports("late:call");
+}
+
+FX_TEST(debug_names_no_other_call_where_one_came_twice)
+{
+	const avow_call first = avow_begin(fx.loop, "first");
+	avow_then(avow_end(first, true, 0), fx_note, "then");
+	avow_settle(first.context, avow_int(1));
+	const avow_call second = avow_begin(fx.loop, "second");
+	avow_then(avow_end(second, true, 0), fx_note, "then");
+	avow_settle(first.context, avow_int(2));
+	avow_settle(second.context, avow_int(3));
+	fx_run();
+	fx_expect("then:1|then:3");
+	const char *const text = fx_take_reports();
+	ck_assert_msg(!strncmp(text, "late:", 5), "%s", text);
+	ck_assert_ptr_null(strstr(text, "second"));
+}
+
+FX_TEST(debug_tells_nothing_of_the_context_of_a_settled_promise)
+{
+	const avow_call call = avow_begin(fx.loop, "call");
+	avow_promise *const p = avow_resolved(fx.loop, avow_none());
+	(void)avow_end(call, true, 0);
+	avow_settle(avow_context(p), fx_box_new(1));
+	ck_assert_int_eq(fx.boxes, 0);
+	avow_settle(call.context, avow_none());
+	fx_run();
+	fx_expect_reports("");
 }
 #endif
 

@@ -809,6 +809,25 @@ FX_TEST(an_item_is_not_moved_out_of_a_list_that_was_copied)
 		avow_drop(got[i]);
 }
 
+static avow_value copy_first_item(avow_value list, void *arg)
+{
+	(void)arg;
+	return avow_copy(avow_list_at(list, 0));
+}
+
+FX_TEST(a_counted_item_of_a_list_can_be_copied_and_returned)
+{
+	avow_promise *p = list_of(avow_str("text"), avow_int(2));
+
+	avow_then(avow_then(p, copy_first_item, NULL), fx_note, "text");
+	const avow_value inner = fx_box_new(1);
+	p = list_of(avow_list(&inner, 1), avow_int(2));
+	avow_then(avow_then(p, copy_first_item, NULL), fx_note, "list");
+	fx_run();
+
+	fx_expect("text:text|list:[box:1]");
+}
+
 FX_TEST(what_has_no_copy_function_cannot_be_copied)
 {
 	const avow_value box = fx_box_new(1);

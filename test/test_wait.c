@@ -186,6 +186,91 @@ FX_TEST(the_nesting_of_waits_can_be_set)
 	fx_expect("deep:7");
 }
 
+FX_TEST(waiting_in_one_loop_leaves_the_handles_of_another_alone)
+{
+	avow_loop *const other = avow_loop_new(fx.ev);
+	avow_promise *const p = avow_resolved(fx.loop, fx_box_new(1));
+	ck_assert(avow_is_none(avow_wait(avow_delay(other, 0.001))));
+	ck_assert_str_eq(fx_text(avow_value_of(p)), "box:1");
+	avow_promise *const q = avow_resolved(other, fx_box_new(2));
+	ck_assert(avow_is_none(avow_wait(avow_delay(fx.loop, 0.001))));
+	ck_assert_str_eq(fx_text(avow_value_of(p)), "box:1");
+	ck_assert_str_eq(fx_text(avow_value_of(q)), "box:2");
+	fx_run();
+	ck_assert_int_eq(fx.boxes, 0);
+	avow_loop_free(other);
+}
+
+
+/* --------------------------------------------- What ends a wait that sleeps
+ *
+ * Each has a timer that would keep the loop asleep beyond the time limit.
+ */
+
+static avow_promise *awaited;
+
+static void resolve_in_prepare(struct ev_loop *ev, ev_prepare *prepare,
+			       int events)
+{
+	(void)events;
+	ev_prepare_stop(ev, prepare);
+	avow_resolve(awaited, avow_int(7));
+}
+
+static void wait_with_prepare(int priority)
+{
+	ev_prepare prepare;
+	ev_prepare_init(&prepare, resolve_in_prepare);
+	ev_set_priority(&prepare, priority);
+	ev_prepare_start(fx.ev, &prepare);
+	fx_later(3600., fx_job, "never");
+	awaited = avow_pending(fx.loop);
+	ck_assert_int_eq(avow_int_get(avow_wait(awaited)), 7);
+}
+
+FX_TEST(a_wait_ends_when_a_prepare_watcher_settles_its_promise)
+{
+	wait_with_prepare(0);
+}
+
+FX_TEST(a_wait_ends_when_the_last_of_prepare_watchers_settles_its_promise)
+{
+	wait_with_prepare(EV_MINPRI);
+}
+
+static void settling_free(int *settling)
+{
+	*settling = 0;
+	avow_resolve(awaited, avow_int(7));
+}
+
+AVOW_TYPE(settling, int *, settling_free);
+
+static int settlings;
+
+static void resolve_with_settling(void *root)
+{
+	settlings = 1;
+	avow_resolve(root, settling_value(&settlings));
+}
+
+/* The value is dropped when the loop outside of the nested one goes on. */
+static void settle_nested(void *arg)
+{
+	(void)arg;
+	fx_later(0., resolve_with_settling, avow_pending(fx.loop));
+	ev_run(fx.ev, EVRUN_ONCE);
+}
+
+FX_TEST(a_wait_ends_when_a_drop_before_it_sleeps_settles_its_promise)
+{
+	awaited = avow_pending(fx.loop);
+	fx_later(0.001, settle_nested, NULL);
+	fx_later(3600., fx_job, "never");
+	ck_assert_int_eq(avow_int_get(avow_wait(awaited)), 7);
+	ck_assert_int_eq(settlings, 0);
+}
+
 FX_TEST(a_program_that_only_waits_tidies)
 {
 	avow_stats stats;

@@ -211,8 +211,8 @@ AVOW_API void avow_block_free_(void *block, size_t size);
  * No result gives none, one gives its value, several give a struct: its type
  * is <callback>_results, read with <callback>_results_get(value), and its
  * members are named for their place in the prototype, p1 to p8 (AVOW_BYTES
- * counts as one; it and AVOW_STR give a string value).  On an error, owned results that
- * came along are dropped.
+ * counts as one; it and AVOW_STR give a string value).  On an error, owned
+ * results that came along are dropped.
  */
 #define AVOW_CTX(T) (ctx_, T)
 #define AVOW_ERR(T, explain) (err_, T, explain)
@@ -443,7 +443,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 		bool failed_ = false;                                      \
 		AVOW_EACH_(AVOW_FAIL_, name, __VA_ARGS__)                  \
 		AVOW_EACH_(AVOW_ONE_, name, __VA_ARGS__)                   \
-		avow_settle(avow_callback_needs_one_AVOW_CTX_,                                      \
+		avow_settle(avow_callback_needs_one_AVOW_CTX_,             \
 			    failed_ ? failure_ : value_);                  \
 	}                                                                  \
 	AVOW_END_(name)
@@ -475,7 +475,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 		} else {                                                   \
 			value_ = name##_results_value(results_);           \
 		}                                                          \
-		avow_settle(avow_callback_needs_one_AVOW_CTX_, value_);                             \
+		avow_settle(avow_callback_needs_one_AVOW_CTX_, value_);    \
 	}                                                                  \
 	AVOW_END_(name)
 
@@ -561,8 +561,8 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
  * which hands the outcome of `p` to a legacy consumer, with the roles above
  * and at most one result: an error as its code (0 is none; a code of 0 is
  * passed as -1), AVOW_OWN gives the result away, AVOW_COPY, AVOW_STR and
- * AVOW_BYTES lend it for the call, AVOW_SKIP is 0.  Out of memory at once: the callback is
- * still called, with ENOMEM.
+ * AVOW_BYTES lend it for the call, AVOW_SKIP is 0.  Where nothing could be
+ * attached, out of memory, the callback is called at once, with ENOMEM.
  */
 /* A result that is given away is taken first: it may be that it cannot. */
 #define AVOW_GIVE_ctx_(name, i, T)
