@@ -19,7 +19,7 @@ layers='
 watch
 libev
 loop lifecycle
-adapt settler
+adapt begin settler seat call.h
 chain cancel
 promise reap.c root.c debug.c
 sched
