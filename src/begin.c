@@ -13,7 +13,8 @@
 static struct avow__call *call_mine(const void *context, avow_loop **loop,
 				    const char *function)
 {
-	const struct avow__seat *seat = &avow__seats[avow__context_seat(context)];
+	const struct avow__seat *seat =
+		&avow__seats[avow__context_seat(context)];
 	const void *owner = __atomic_load_n(&seat->owner, __ATOMIC_ACQUIRE);
 	if (!owner || avow__context_generation(context) == 0)
 		return NULL;
@@ -21,8 +22,8 @@ static struct avow__call *call_mine(const void *context, avow_loop **loop,
 	      "%s from another thread than the loop's", function);
 	*loop = seat->loop;
 	struct avow__call *call = avow__table_find((*loop)->table, context);
-	return call && avow__call_is_open(call, avow__context_generation(context)) ? call :
-									 NULL;
+	const uint32_t generation = avow__context_generation(context);
+	return call && avow__call_is_open(call, generation) ? call : NULL;
 }
 
 avow_call avow_begin_at(const char *place, avow_loop *loop, const char *name)

@@ -107,8 +107,8 @@ static inline struct avow__call *avow__table_at(const struct avow__table *table,
 }
 
 /* The call of a context in a table that exists, or NULL. */
-static inline struct avow__call *avow__table_find(const struct avow__table *table,
-				     const void *context)
+static inline struct avow__call *
+avow__table_find(const struct avow__table *table, const void *context)
 {
 	const uint32_t index = avow__context_index(context);
 	return index < __atomic_load_n(&table->made, __ATOMIC_ACQUIRE) ?
@@ -117,7 +117,8 @@ static inline struct avow__call *avow__table_find(const struct avow__table *tabl
 }
 
 /* Turn an open call of this generation into a claimed one. */
-static inline bool avow__call_claim(struct avow__call *call, uint32_t generation)
+static inline bool avow__call_claim(struct avow__call *call,
+				    uint32_t generation)
 {
 	uint32_t open = generation << CALL_SHIFT | CALL_OPEN;
 	const uint32_t claimed = generation << CALL_SHIFT | CALL_CLAIMED;
@@ -131,7 +132,8 @@ static inline bool avow__call_claim(struct avow__call *call, uint32_t generation
 					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-static inline bool avow__call_is_open(const struct avow__call *call, uint32_t generation)
+static inline bool avow__call_is_open(const struct avow__call *call,
+				      uint32_t generation)
 {
 	return __atomic_load_n(&call->state, __ATOMIC_RELAXED) ==
 	       (generation << CALL_SHIFT | CALL_OPEN);

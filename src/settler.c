@@ -191,9 +191,11 @@ static void call_late(avow_loop *loop, const struct avow__call *call,
 static const struct avow__call *call_named(const struct avow__call *call,
 					   const void *context)
 {
-	return call && avow__call_generation(call) ==
-				avow__context_generation(context) + 1 &&
-			       !avow__call_is_open(call, avow__call_generation(call)) ?
+	if (!call)
+		return NULL;
+	const uint32_t generation = avow__call_generation(call);
+	return generation == avow__context_generation(context) + 1 &&
+			       !avow__call_is_open(call, generation) ?
 		       call :
 		       NULL;
 }
@@ -240,7 +242,8 @@ static void settle_from_afar(const void *context, avow_value value)
 	pthread_mutex_lock(avow__seat_mutex(number));
 	avow_loop *loop = avow__seats[number].loop;
 	struct avow__table *table = loop ? loop->table : NULL;
-	struct avow__call *call = table ? avow__table_find(table, context) : NULL;
+	struct avow__call *call =
+		table ? avow__table_find(table, context) : NULL;
 	if (call && avow__call_claim(call, avow__context_generation(context))) {
 		call->value = value;
 		if (table->mail) {
@@ -262,7 +265,8 @@ static void settle_from_afar(const void *context, avow_value value)
 
 void avow_settle(const void *context, avow_value value)
 {
-	const struct avow__seat *seat = &avow__seats[avow__context_seat(context)];
+	const struct avow__seat *seat =
+		&avow__seats[avow__context_seat(context)];
 	if (UNLIKELY(avow__context_generation(context) == 0)) {
 		avow__value_drop(value); /* a call that never was */
 		return;
@@ -274,7 +278,8 @@ void avow_settle(const void *context, avow_value value)
 	avow__given_check(value);
 	avow_loop *loop = seat->loop;
 	struct avow__call *call = avow__table_find(loop->table, context);
-	if (LIKELY(call && avow__call_claim(call, avow__context_generation(context))))
+	if (LIKELY(call) &&
+	    LIKELY(avow__call_claim(call, avow__context_generation(context))))
 		call_settle(loop, call, value);
 	else
 		call_late(loop, call_named(call, context), value);
