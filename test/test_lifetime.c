@@ -483,11 +483,11 @@ typedef struct page {
 	avow_promise *ready;
 } page;
 
-static void page_free(page *page)
+static void page_free(page *it)
 {
-	avow_release(page->ready);
-	fx_log("%s", page->ready ? "released" : "nothing");
-	free(page);
+	avow_release(it->ready);
+	fx_log("released");
+	free(it);
 }
 
 AVOW_TYPE(page, page *, page_free);

@@ -553,9 +553,7 @@ FX_TEST(the_hook_is_not_called_once_another_thread_has_settled)
 	avow_cancel(p);
 	fx_run();
 
-	const char *const text = fx_take_log();
-	ck_assert_msg(!strncmp(text, "cancelled:", 10), "%s", text);
-	ck_assert_ptr_null(strstr(text, "hook"));
+	fx_expect("cancelled:1");
 	ck_assert_int_eq(alive(), 0);
 	(void)fx_take_reports();
 }

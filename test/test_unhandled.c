@@ -619,18 +619,6 @@ FX_TEST(debug_names_no_other_call_where_one_came_twice)
 	ck_assert_msg(!strncmp(text, "late:", 5), "%s", text);
 	ck_assert_ptr_null(strstr(text, "second"));
 }
-
-FX_TEST(debug_tells_nothing_of_the_context_of_a_settled_promise)
-{
-	const avow_call call = avow_begin(fx.loop, "call");
-	avow_promise *const p = avow_resolved(fx.loop, avow_none());
-	(void)avow_end(call, true, 0);
-	avow_settle(avow_context(p), fx_box_new(1));
-	ck_assert_int_eq(fx.boxes, 0);
-	avow_settle(call.context, avow_none());
-	fx_run();
-	fx_expect_reports("");
-}
 #endif
 
 int main(void)
