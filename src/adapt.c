@@ -138,7 +138,7 @@ void avow_as_callback_at(const char *place, avow_promise *p,
 					 .copy = &to,
 					 .copy_size = sizeof(to) };
 	if (!avow_try_(place, p, &handlers))
-		callback(avow_errno(12 /* ENOMEM */), avow_none(), context);
+		callback(avow_errno(ENOMEM), avow_none(), context);
 }
 
 void (avow_as_callback)(avow_promise *p, avow_callback_fn *callback,

@@ -39,7 +39,7 @@ avow_call avow_begin_at(const char *place, avow_loop *loop, const char *name)
 	if (UNLIKELY(!call)) {
 		begun.is_open = false;
 		avow__resolve_root(loop, begun.promise,
-				   avow_errno(12 /* ENOMEM */));
+				   avow_errno(ENOMEM));
 		return begun;
 	}
 	begun.context = avow__context_pack(loop, call);
@@ -84,7 +84,7 @@ void *avow_context(avow_promise *p)
 		p->word & CALL ? p->call : avow__call_open(loop, p, NULL);
 	if (call)
 		return avow__context_pack(loop, call);
-	avow__resolve_root(loop, p, avow_errno(12 /* ENOMEM */));
+	avow__resolve_root(loop, p, avow_errno(ENOMEM));
 	return CONTEXT_SPENT;
 }
 
@@ -140,7 +140,7 @@ void avow__thenable_start(avow_loop *loop, avow_promise *p)
 	p->word &= ~(uint32_t)QUEUED;
 	struct avow__call *call = avow__call_open(loop, p, thenable.type->name);
 	if (!call) {
-		avow__settle(loop, p, avow_errno(12 /* ENOMEM */),
+		avow__settle(loop, p, avow_errno(ENOMEM),
 			     AVOW_REJECTED, NULL);
 		return;
 	}

@@ -8,14 +8,6 @@
 
 #include "settler.h"
 
-#include <stdint.h>
-
-__attribute__((constructor)) static void loop_sizes(void)
-{
-	/* A library built with another layout than its own headers say. */
-	CHECK(sizeof(avow_value) <= 16, NULL, "avow_value is not 16 bytes");
-}
-
 bool avow__loop_open(avow_loop *loop, const struct avow__driver *driver)
 {
 	loop->driver = driver;
@@ -35,7 +27,7 @@ bool avow__loop_open(avow_loop *loop, const struct avow__driver *driver)
 		return false;
 	}
 	avow_promise *p = avow__root(loop, NULL, IMMORTAL | HANDLED);
-	p->value = avow_errno(12 /* ENOMEM */);
+	p->value = avow_errno(ENOMEM);
 	p->word |= AVOW_REJECTED;
 	loop->immortal = p;
 	avow__thread.home = loop->seat;

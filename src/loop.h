@@ -70,7 +70,7 @@ struct avow_loop {
 	bool is_draining;	/* no call of the program's is on the stack
 				   above the drain: see avow__call_begin() */
 	bool is_handed_over;	/* the rest of the jobs wait for their turn */
-	bool is_finishing;	/* ... and is at work */
+	bool is_finishing;	/* avow_loop_free() is at work */
 	bool must_tell_memory;	/* AVOW_REPORT_MEMORY is due */
 	unsigned parked_top;	/* no parked list beyond this one is in use */
 	avow_promise *parked[DEPTH_MAX + 1]; /* tails, by depth */

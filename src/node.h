@@ -14,6 +14,7 @@
 
 #include "avow.h"
 
+#include <errno.h>
 #include <limits.h>
 
 #define NODE_SIZE 64
@@ -158,6 +159,7 @@ struct avow__extra {
 	size_t copy_size;	/* arg is a block of ours of this size */
 };
 
+typedef char avow__value_fits[sizeof(avow_value) <= 16 ? 1 : -1];
 typedef char avow__node_fits[sizeof(avow_promise) <= NODE_SIZE ? 1 : -1];
 typedef char avow__extra_fits[sizeof(struct avow__extra) <= NODE_SIZE ? 1 : -1];
 

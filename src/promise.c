@@ -216,7 +216,7 @@ static void promise_assimilate(avow_loop *loop, avow_promise *p,
 	if (!extra) {
 		if (!(root->word & IMMORTAL))
 			avow__node_free(loop, root);
-		avow__settle(loop, p, avow_errno(12 /* ENOMEM */),
+		avow__settle(loop, p, avow_errno(ENOMEM),
 			     AVOW_REJECTED, NULL);
 		avow__value_drop(thenable);
 		return;

@@ -128,7 +128,7 @@ avow_value avow_bytes(const void *bytes, size_t size)
 	if (size < SIZE_MAX - sizeof(*copy) - 1)
 		copy = avow__alloc(sizeof(*copy) + size + 1);
 	if (!copy)
-		return avow_errno(12 /* ENOMEM */);
+		return avow_errno(ENOMEM);
 	copy->size = size;
 	if (size)
 		memcpy(copy->text, bytes, size);
@@ -157,7 +157,7 @@ avow_value avow_list(const avow_value *values, size_t count)
 	if (!list) {
 		for (size_t i = 0; i < count; i++)
 			avow__value_drop(values[i]);
-		return avow_errno(12 /* ENOMEM */);
+		return avow_errno(ENOMEM);
 	}
 	list->head = (struct avow__container){ .uses = 1,
 					       .end = value_end_list };

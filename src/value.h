@@ -55,10 +55,5 @@ static inline bool avow__value_same(avow_value a, avow_value b)
 avow_value avow__reason(const char *place, avow_value reason);
 /* A plain code of avow_core_domain. */
 avow_value avow__core_error(int code);
-/* The same with a message. */
-AVOW_PRINTF(3, 4) avow_value
-	avow__core_error_at(const char *place, int code, const char *format,
-			    ...);
-bool avow__is_container(const avow_type *type);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "../avow.h"
 
+#include <errno.h>
 #include <string.h>
 
 #ifdef __cplusplus
@@ -113,7 +114,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 	{                                                                  \
 		avow_value copy = value;                                   \
 		copy.as.ptr = copy_one((T)value.as.ptr);                   \
-		return copy.as.ptr ? copy : avow_errno(12 /* ENOMEM */);   \
+		return copy.as.ptr ? copy : avow_errno(ENOMEM);   \
 	}                                                                  \
 	AVOW_TYPE_WITH(name, T, name##_drop_, name##_copy_, 0, false, 0)
 
@@ -154,7 +155,7 @@ AVOW_API void avow_block_free_(void *block, size_t size);
 		value.as.ptr = avow_block_alloc_(sizeof(T));               \
 		if (!value.as.ptr) {                                       \
 			clear(&x);                                         \
-			return avow_errno(12 /* ENOMEM */);                \
+			return avow_errno(ENOMEM);                \
 		}                                                          \
 		memcpy(value.as.ptr, &x, sizeof(T));                       \
 		value.type = &name##_type;                                 \
@@ -675,7 +676,7 @@ template <> struct avow_start_<bool> { static const int ok = -1; };
 		handlers_.copy_size = sizeof(to_);                         \
 		handlers_.drop = 0;                                        \
 		if (!avow_try_(AVOW_HERE, p, &handlers_))                  \
-			(void)name##_hand_(avow_errno(12), &to_);          \
+			(void)name##_hand_(avow_errno(ENOMEM), &to_);          \
 	}                                                                  \
 	AVOW_END_(name)
 
