@@ -130,7 +130,9 @@ AVOW_API AVOW_MUST_USE avow_loop *avow_loop_new(struct ev_loop *ev);
  * making work are cut off after a bound.
  *
  * Called from inside a handler, a hook or a drop of this loop it takes effect
- * when the outermost of them has returned; until then the loop stays usable.
+ * when the outermost of them has returned; until then what exists stays usable,
+ * new promises are born rejected and avow_post() is refused.
+ *
  * NULL does nothing.
  *
  * Ownership   every handle of the loop is invalid afterwards, held or not, and
@@ -965,7 +967,8 @@ AVOW_API AVOW_MUST_USE avow_value avow_until(int fd, int events,
  * was fulfilled.  Both values are borrowed.  AVOW_CALLBACKIFY (avow/callback.h)
  * does it for a callback of any other type.
  *
- * Calls back  `callback` once, from the loop; on cancellation too.
+ * Calls back  `callback` once, from the loop, on cancellation too; at once,
+ *             with ENOMEM, when out of memory.
  * Since       0.1
  */
 typedef void avow_callback_fn(avow_value error, avow_value value,
