@@ -678,7 +678,7 @@ FX_TEST(two_promise_loops_may_share_a_libev_loop)
 	fx_expect("still:1");
 }
 
-FX_TEST(loop_numbers_are_used_again)
+FX_TEST_LIMIT(loop_numbers_are_used_again, 30)
 {
 	for (size_t i = 0; i < fx_scale(10000) + 5000; i++) {
 		avow_loop *const loop = avow_loop_new(fx.ev);
