@@ -22,7 +22,8 @@ JOBS = $(shell nproc 2>/dev/null || echo 1)
 # The sources, from the bottom up; see test/lint/layers.sh.  Written out, so
 # that a stray file changes nothing.
 SRC = alloc slab value error report debug sched reap promise root cancel \
-	chain seat settler begin adapt loop libev watch
+	chain task seat settler begin adapt loop libev \
+	watch
 HEADERS = avow.h avow/callback.h
 MAN = $(notdir $(wildcard docs/man/*.3))
 # The demo's parts; every other program of docs is a file of its own.

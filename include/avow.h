@@ -37,9 +37,9 @@ extern "C" {
 #endif
 
 #define AVOW_VERSION_MAJOR 0
-#define AVOW_VERSION_MINOR 1
+#define AVOW_VERSION_MINOR 2
 #define AVOW_VERSION_PATCH 0
-#define AVOW_VERSION "0.1.0"
+#define AVOW_VERSION "0.2.0"
 
 #if defined(__GNUC__) || defined(__clang__)
 #define AVOW_API __attribute__((visibility("default")))
@@ -521,8 +521,12 @@ enum {
 	AVOW_ENESTING,		/* avow_wait(): nested too deep */
 	AVOW_ENOTCOPYABLE,	/* avow_take(), avow_copy(): no copy in type */
 	AVOW_EREASON,		/* rejected with a value that is no error */
-	AVOW_EINVALID		/* a time that is negative or not finite, or
-				   nothing to wait for */
+	AVOW_EINVALID,		/* a time that is negative or not finite, a limit
+				   of nothing, nothing to wait for */
+	AVOW_EAGGREGATE,	/* avow_any(), avow_some(): avow_cause() is the
+				   list of all errors.  Since 0.2 */
+	AVOW_ECLOSED		/* a queue, an emitter or a group that was closed
+				   or freed.  Since 0.2 */
 };
 
 /*
@@ -1026,6 +1030,41 @@ static inline avow_promise *avow_on_ref_(const char *place, avow_promise *p,
 					 const avow_handlers &handlers)
 {
 	return avow_on_at(place, p, &handlers);
+}
+#endif
+
+/*
+ * Not for use: a pointer to options, of which `first` is given by place and the
+ * rest by name.  C++ before C++20 has no names here: the first alone, or all of
+ * them filled in.
+ */
+#ifndef __cplusplus
+#define AVOW_OPTIONS_(type, first, ...) (&(const type){ .first = __VA_ARGS__ })
+#else
+#if __cplusplus >= 202002L
+#define AVOW_OPTIONS_(type, first, ...) \
+	avow_options_(type{ .first = __VA_ARGS__ })
+#else
+#define AVOW_OPTIONS_(type, first, ...) \
+	avow_options_(avow_filled_(&type::first, __VA_ARGS__))
+#endif
+template <class T> const T *avow_options_(const T &options)
+{
+	return &options;
+}
+template <class T> struct avow_same_ {
+	typedef T type;
+};
+template <class T, class M>
+T avow_filled_(M T::*first, typename avow_same_<M>::type value)
+{
+	T options = T();
+	options.*first = value;
+	return options;
+}
+template <class T, class M> T avow_filled_(M T::*, const T &options)
+{
+	return options;
 }
 #endif
 

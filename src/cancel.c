@@ -16,8 +16,10 @@
 
 /* What the way up leaves to be done once all is settled. */
 struct cancel_way {
-	avow_promise *list;	/* through `next`, nearest to the work first */
-	avow_promise *root;	/* whose work is to be told, or NULL */
+	avow_promise *first; /* where it began: gets the reason */
+	avow_value reason;
+	avow_promise *list; /* through `next`, nearest to the work first */
+	avow_promise *root; /* whose work is to be told, or NULL */
 	avow_job_fn *hook;
 	void *hook_arg;
 };
@@ -73,8 +75,8 @@ static void cancel_stand_in_follows(avow_loop *loop, avow_promise *stand_in,
 bool avow__finally_goes_on(avow_loop *loop, avow_promise *p,
 			   avow_promise *source, avow_value result)
 {
-	avow_promise *q = result.type == &avow_promise_type ? result.as.ptr :
-							      NULL;
+	avow_promise *q = result.type == &avow_promise_type ? result.as.ptr
+							    : NULL;
 	if (!q) {
 		const bool is_given =
 			!(p->word & TOOK) &&
@@ -179,8 +181,16 @@ static avow_promise *cancel_detach(avow_loop *loop, avow_promise *p,
 	return source;
 }
 
+static avow_value cancel_reason(const struct cancel_way *way,
+				const avow_promise *p)
+{
+	return p == way->first ? way->reason
+			       : avow__core_error(AVOW_ECANCELLED);
+}
+
 /* Settle one that is off everything, its finally before its consumers. */
-static void cancel_settle(avow_loop *loop, avow_promise *p)
+static void cancel_settle(avow_loop *loop, avow_promise *p,
+			  const struct cancel_way *way)
 {
 	avow_promise *stand_in = p->stand_in;
 	p->word &= ~(uint32_t)ON_WAY;
@@ -190,8 +200,7 @@ static void cancel_settle(avow_loop *loop, avow_promise *p)
 		p->word |= HANDLED;
 		avow__job_append(loop, stand_in);
 	}
-	avow__settle(loop, p, avow__core_error(AVOW_ECANCELLED), AVOW_REJECTED,
-		     NULL);
+	avow__settle(loop, p, cancel_reason(way, p), AVOW_REJECTED, NULL);
 }
 
 /* The source of what was cancelled: the next to cancel, or NULL. */
@@ -221,23 +230,22 @@ static avow_promise *cancel_running(avow_loop *loop, avow_promise *p,
 	} else if (p->word & ROOT) {
 		cancel_root(loop, p, way);
 	}
-	avow__settle(loop, p, avow__core_error(AVOW_ECANCELLED), AVOW_REJECTED,
-		     NULL);
+	avow__settle(loop, p, cancel_reason(way, p), AVOW_REJECTED, NULL);
 	return source;
 }
 
-static void cancel_from(avow_loop *loop, avow_promise *p)
+static void cancel_from(avow_loop *loop, avow_promise *p, avow_value reason)
 {
-	struct cancel_way way = { NULL, NULL, NULL, NULL };
+	struct cancel_way way = { .first = p, .reason = reason };
 	while (p) {
 		const bool is_shielded = p->word & SHIELD;
-		avow_promise *source = p->word & RUNNING ?
-					       cancel_running(loop, p, &way) :
-					       cancel_detach(loop, p, &way);
+		avow_promise *source = p->word & RUNNING
+					       ? cancel_running(loop, p, &way)
+					       : cancel_detach(loop, p, &way);
 		p = source ? cancel_climb(loop, source, is_shielded) : NULL;
 	}
 	for (p = way.list; p; p = p->next)
-		cancel_settle(loop, p);
+		cancel_settle(loop, p, &way);
 	cancel_tell(loop, &way);
 	while (way.list) {
 		avow_promise *done = way.list;
@@ -246,16 +254,63 @@ static void cancel_from(avow_loop *loop, avow_promise *p)
 	}
 }
 
+/* An input's source, which one more does not want. */
+static void cancel_source(avow_loop *loop, avow_promise *source)
+{
+	if (avow__is_settled(source))
+		avow__unuse_in_call(loop, source);
+	else if (--source->uses == 0)
+		cancel_from(loop, source, avow__core_error(AVOW_ECANCELLED));
+}
+
+/* Cancel `p`, if there is one, and then what that leaves unwanted. */
+static void cancel_all(avow_loop *loop, avow_promise *p, avow_value reason,
+		       struct avow__doomed doomed)
+{
+	struct avow__doomed *const outer = loop->doomed;
+	avow__enter(loop);
+	const bool was = avow__call_begin(loop);
+	loop->doomed = &doomed;
+	if (p)
+		cancel_from(loop, p, reason);
+	while (doomed.head) {
+		avow_promise *const input = doomed.head;
+		avow_promise *const source = input->source;
+		doomed.head = input->next;
+		avow__node_free(loop, input);
+		cancel_source(loop, source);
+	}
+	loop->doomed = outer;
+	avow__call_end(loop, was);
+	avow__leave(loop);
+}
+
+void avow__give_up(avow_loop *loop, avow_promise *input)
+{
+	struct avow__doomed *const doomed = loop->doomed;
+	input->next = NULL;
+	if (!doomed)
+		cancel_all(loop, NULL, avow__none,
+			   (struct avow__doomed){ input, input });
+	else if (doomed->head)
+		doomed->tail = doomed->tail->next = input;
+	else
+		doomed->head = doomed->tail = input;
+}
+
+void avow__cancel_with(avow_loop *loop, avow_promise *p, avow_value reason)
+{
+	if (avow__is_settled(p))
+		avow__value_drop(reason);
+	else
+		cancel_all(loop, p, reason,
+			   (struct avow__doomed){ NULL, NULL });
+}
+
 void avow_cancel(avow_promise *p)
 {
 	if (!p)
 		return;
 	avow_loop *loop = avow__entry(p, "avow_cancel()");
-	if (avow__is_settled(p))
-		return;
-	avow__enter(loop);
-	const bool was = avow__call_begin(loop);
-	cancel_from(loop, p);
-	avow__call_end(loop, was);
-	avow__leave(loop);
+	avow__cancel_with(loop, p, avow__core_error(AVOW_ECANCELLED));
 }

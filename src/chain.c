@@ -524,6 +524,8 @@ static void chain_run_other(avow_loop *loop, avow_promise *job)
 		void *const arg = job->arg;
 		avow__node_free(loop, job);
 		fn(arg);
+	} else if (!(job->word & ROOT)) {
+		job->job(job); /* an input of a task */
 	} else if (job->word & THENABLE) {
 		avow__thenable_start(loop, job);
 	} else {
@@ -534,7 +536,7 @@ static void chain_run_other(avow_loop *loop, avow_promise *job)
 
 INLINE void chain_run(avow_loop *loop, avow_promise *job)
 {
-	if (LIKELY(!(job->word & (FOLLOWING | POST | ROOT))))
+	if (LIKELY(!(job->word & (FOLLOWING | POST | ROOT | INPUT))))
 		chain_react(loop, job);
 	else
 		chain_run_other(loop, job);

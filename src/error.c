@@ -64,6 +64,10 @@ static const char *error_core_text(int code)
 		return "rejected with a value that is no error";
 	case AVOW_EINVALID:
 		return "invalid argument";
+	case AVOW_EAGGREGATE:
+		return "too many promises were rejected";
+	case AVOW_ECLOSED:
+		return "closed";
 	default:
 		return NULL;
 	}
@@ -242,6 +246,17 @@ avow_value (avow_wrap)(avow_value cause, const char *format, ...)
 		error_new(NULL, domain ? domain : &avow_core_domain,
 			  domain ? avow_code(cause) : AVOW_EREASON, cause,
 			  format, args);
+	va_end(args);
+	return error;
+}
+
+avow_value avow__error_around(const char *place, int code, avow_value cause,
+			      const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	const avow_value error =
+		error_new(place, &avow_core_domain, code, cause, format, args);
 	va_end(args);
 	return error;
 }

@@ -194,7 +194,11 @@ static void loop_visit_values(avow_loop *loop, void *node, void *arg)
 	(void)arg;
 	if (!loop_is_promise(p) || !avow__is_settled(p) || p->word & ALIAS)
 		return;
-	const avow_value value = p->value;
+	avow_value value = p->value;
+	if (p->word & EXTRA && avow__shared_of(p->extra)) {
+		value = avow_own(p->extra->shared, &avow__shared_type);
+		p->extra->word = RAW;
+	}
 	p->value = avow__none;
 	avow__value_drop(value);
 }

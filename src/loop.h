@@ -97,6 +97,7 @@ struct avow_loop {
 	uint64_t drains;	/* ticks that were no jobs */
 	uint64_t nested_ticks;	/* those that were taken back */
 	avow_promise *immediates; /* tail of the ring of avow_immediate() */
+	struct avow__doomed *doomed; /* of the cancellation on the stack */
 
 	/* Promises and calls. */
 	avow_promise *immortal;
@@ -109,6 +110,11 @@ struct avow_loop {
 	/* AVOW_DEBUG: values lent in the running handler; see debug.c. */
 	avow_value lent[16];
 	unsigned lent_count;
+};
+
+/* Inputs whose sources are to be given up; a list through `next`. */
+struct avow__doomed {
+	avow_promise *head, *tail;
 };
 
 /*

@@ -50,6 +50,7 @@ enum {
 	ROOT = 1 << 14,		/* settled by a call; has no source */
 	CALL = 1 << 15,		/* a root with a context given out: `call` */
 	SEALED = 1 << 16,	/* a root that only the library may settle */
+	INPUT = 1 << 16,	/* no root: what a task waits for; see task.h */
 	POST = 1 << 17,		/* a job of avow_post(), no promise */
 	THENABLE = 1 << 18,	/* a root whose thenable is to be started */
 	IMMORTAL = 1 << 19,	/* the loop's promise for out of memory */
@@ -137,13 +138,16 @@ struct avow__memory {
 
 /* What does not fit in a node.  Its own size is a node's. */
 struct avow__extra {
-	uint32_t word;		/* RAW */
+	uint32_t word;		/* RAW, and ALIAS where `shared` is in use */
 	int code;		/* with `domain` */
 	union {
 		avow_handler_fn *fn;
 		avow_job_fn *job;	/* roots: the cancel hook */
 	};
-	avow_handler_fn *rejected;	/* NULL: fn serves both */
+	union {
+		avow_handler_fn *rejected; /* NULL: fn serves both */
+		struct avow__shared *shared; /* settled: see value.h */
+	};
 	union {
 		struct {
 			void *arg;	/* of the handler or the hook */
@@ -171,6 +175,13 @@ static inline unsigned avow__depth_of(const avow_promise *p)
 static inline bool avow__is_settled(const avow_promise *p)
 {
 	return p->word & STATE_MASK;
+}
+
+/* The box that drops the value of a settled promise with EXTRA, or NULL. */
+static inline struct avow__shared *
+avow__shared_of(const struct avow__extra *extra)
+{
+	return extra->word & ALIAS ? extra->shared : NULL;
 }
 
 /* Who holds the value of a settled promise. */

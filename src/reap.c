@@ -59,6 +59,8 @@ static void reap_free(avow_loop *loop, avow_promise *p)
 		struct avow__extra *extra = p->extra;
 		avow__slots_clear(loop, extra);
 		memory = word & ROOT ? extra->memory : NULL;
+		if (avow__shared_of(extra))
+			p->value = avow_own(extra->shared, &avow__shared_type);
 		avow__raw_free(loop, extra);
 	}
 	if (word & ALIAS) {
@@ -194,7 +196,8 @@ void avow__extra_finish(avow_loop *loop, avow_promise *p)
 	extra->arg = NULL;
 	extra->drop = NULL;
 	extra->copy_size = 0;
-	if (!extra->slots && !(is_root && extra->memory)) {
+	if (!extra->slots && !(is_root && extra->memory) &&
+	    !avow__shared_of(extra)) {
 		p->word &= ~(uint32_t)EXTRA;
 		p->fn = NULL;
 		avow__raw_free(loop, extra);

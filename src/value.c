@@ -45,6 +45,36 @@ avow_value avow__container_copy(avow_value value)
 	return value;
 }
 
+/* ----------------------------------------------------------- Shared values */
+
+static void value_end_shared(struct avow__container *container)
+{
+	struct avow__shared *shared = (struct avow__shared *)container;
+	avow__value_drop(shared->value);
+	avow__free(shared);
+}
+
+const avow_type avow__shared_type = { .name = "shared",
+				      .drop = avow__container_drop };
+
+struct avow__shared *avow__shared_new(avow_value value)
+{
+	struct avow__shared *shared = avow__alloc(sizeof(*shared));
+	if (!shared)
+		return NULL;
+	shared->head =
+		(struct avow__container){ .uses = 1, .end = value_end_shared };
+	shared->value = value;
+	return shared;
+}
+
+/* What an item of a list stands for. */
+static avow_value value_opened(avow_value item)
+{
+	const struct avow__shared *shared = item.as.ptr;
+	return item.type == &avow__shared_type ? shared->value : item;
+}
+
 /* ----------------------------------------------------------------- Types */
 
 static void value_describe_bool(avow_value value, char *text, size_t size)
@@ -149,6 +179,13 @@ static void value_end_list(struct avow__container *container)
 	avow__free(list);
 }
 
+void avow__list_init(struct avow__list *list, size_t count)
+{
+	list->head =
+		(struct avow__container){ .uses = 1, .end = value_end_list };
+	list->count = count;
+}
+
 avow_value avow_list(const avow_value *values, size_t count)
 {
 	struct avow__list *list = NULL;
@@ -159,9 +196,7 @@ avow_value avow_list(const avow_value *values, size_t count)
 			avow__value_drop(values[i]);
 		return avow_errno(ENOMEM);
 	}
-	list->head = (struct avow__container){ .uses = 1,
-					       .end = value_end_list };
-	list->count = count;
+	avow__list_init(list, count);
 	for (size_t i = 0; i < count; i++)
 		avow__given_check(values[i]);
 	if (count)
@@ -206,8 +241,9 @@ avow_value avow_list_at(avow_value list, size_t index)
 	/* avow_take() finds the item by this. */
 	avow__thread.listed = items;
 	avow__thread.listed_index = index;
-	avow__lend(items->items[index]);
-	return items->items[index];
+	const avow_value value = value_opened(items->items[index]);
+	avow__lend(value);
+	return value;
 }
 
 /* ------------------------------------------------------ Copy, take, drop */
@@ -224,8 +260,7 @@ avow_value avow_copy(avow_value value)
 	if (!value.type || !value.type->drop || !value.as.ptr)
 		return value;
 	if (!value.type->copy)
-		return avow_error_at(NULL, &avow_core_domain,
-				     AVOW_ENOTCOPYABLE,
+		return avow_error_at(NULL, &avow_core_domain, AVOW_ENOTCOPYABLE,
 				     "a value of type %s cannot be copied",
 				     value.type->name);
 	return value.type->copy(value);
@@ -236,16 +271,9 @@ static avow_promise *value_sole_source(const avow_loop *loop)
 {
 	const avow_promise *p = loop ? loop->running : NULL;
 	/* What a finally or a tap was given is passed on after it. */
-	if (!p || p->word & KEEP)
+	if (!p || p->word & KEEP || !avow__is_sole(loop, p->source))
 		return NULL;
-	avow_promise *source = p->source, *owner = avow__owner(source);
-	/* A slot, or a handle got further out, may lead somebody else to it. */
-	if (source->uses != 1 || owner->uses != 1 ||
-	    (source->word | owner->word) & (EXTRA | IMMORTAL) ||
-	    avow__depth_of(source) < loop->depth ||
-	    avow__depth_of(owner) < loop->depth)
-		return NULL;
-	return owner;
+	return avow__owner(p->source);
 }
 
 /*
@@ -263,6 +291,23 @@ static avow_value value_take_copy(const avow_loop *loop, avow_value value)
 	return copy;
 }
 
+/* The item of a list that nobody else has: is it `value`, and ours alone? */
+static bool value_take_item(avow_value *item, avow_value value)
+{
+	struct avow__shared *shared = NULL;
+	if (item->type == &avow__shared_type) {
+		shared = item->as.ptr;
+		if (__atomic_load_n(&shared->head.uses, __ATOMIC_ACQUIRE) != 1)
+			return false;
+	}
+	if (!avow__value_same(value, value_opened(*item)))
+		return false;
+	*item = avow__none;
+	if (shared)
+		avow__free(shared);
+	return true;
+}
+
 avow_value avow_take(avow_value value)
 {
 	avow_loop *const loop = avow__thread.current;
@@ -276,15 +321,13 @@ avow_value avow_take(avow_value value)
 		owner->value = avow__none;
 		return value;
 	}
-	struct avow__list *list = owner->value.type == &avow_list_type ?
-					  owner->value.as.ptr :
-					  NULL;
+	struct avow__list *list = owner->value.type == &avow_list_type
+					  ? owner->value.as.ptr
+					  : NULL;
 	const size_t index = avow__thread.listed_index;
 	if (list && avow__thread.listed == list && index < list->count &&
 	    __atomic_load_n(&list->head.uses, __ATOMIC_ACQUIRE) == 1 &&
-	    avow__value_same(value, list->items[index])) {
-		list->items[index] = avow__none;
+	    value_take_item(&list->items[index], value))
 		return value;
-	}
 	return avow_copy(value);
 }

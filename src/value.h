@@ -30,6 +30,21 @@ struct avow__list {
 	size_t count;
 	avow_value items[];
 };
+/* The head of a list in memory of avow__alloc(), whose items come later. */
+void avow__list_init(struct avow__list *list, size_t count);
+
+/*
+ * A value that has several owners although its type cannot be copied: a promise
+ * and the lists that took it from there.  An item of avow__shared_type stands
+ * in a list for the value in its box; avow_list_at() opens it.
+ */
+struct avow__shared {
+	struct avow__container head;
+	avow_value value;
+};
+extern const avow_type avow__shared_type;
+/* A box around `value`, with one owner; NULL when out of memory. */
+struct avow__shared *avow__shared_new(avow_value value);
 
 static const avow_value avow__none = { { NULL }, NULL };
 
@@ -51,8 +66,27 @@ static inline bool avow__value_same(avow_value a, avow_value b)
 	return a.type == b.type && a.as.i64 == b.as.i64;
 }
 
+/*
+ * Is the one use of `source` the only way to what it holds, between two jobs of
+ * this depth?  A slot, or a handle got further out, may lead somebody else to
+ * it.
+ */
+static inline bool avow__is_sole(const avow_loop *loop,
+				 const avow_promise *source)
+{
+	const avow_promise *const owner = avow__owner(source);
+	return source->uses == 1 && owner->uses == 1 &&
+	       !((source->word | owner->word) & (EXTRA | IMMORTAL)) &&
+	       avow__depth_of(source) >= loop->depth &&
+	       avow__depth_of(owner) >= loop->depth;
+}
+
 /* An error around a reason that is none; takes it over. */
 avow_value avow__reason(const char *place, avow_value reason);
+/* An error of avow_core_domain around any cause, which it takes over. */
+AVOW_PRINTF(4, 5)
+avow_value avow__error_around(const char *place, int code, avow_value cause,
+			      const char *format, ...);
 /* A plain code of avow_core_domain. */
 avow_value avow__core_error(int code);
 

@@ -19,6 +19,7 @@ layers='
 watch
 libev
 loop lifecycle
+task
 adapt begin settler seat call.h
 chain cancel
 promise reap.c root.c debug.c

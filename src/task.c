@@ -1,0 +1,155 @@
+/*
+ * SPDX-License-Identifier: MIT
+ *
+ * task.c - promises with a state behind them, and what they wait for.
+ */
+#include "task.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------ Tasks */
+
+static void task_free(avow_loop *loop, struct avow__task *task)
+{
+	if (task->size <= NODE_SIZE)
+		avow__raw_free(loop, task);
+	else
+		avow__free(task);
+}
+
+/* The cancel hook.  A loop that is being freed abandons each promise by
+ * itself: nothing is to be given up there. */
+static void task_cancel(void *arg)
+{
+	struct avow__task *task = arg;
+	task->is_cancelled = !avow__is_closing(avow__task_loop(task));
+}
+
+/* The drop: the promise has settled. */
+static void task_end(void *arg)
+{
+	struct avow__task *task = arg;
+	avow_loop *const loop = avow__task_loop(task);
+	task->end(task, task->is_cancelled);
+	task_free(loop, task);
+}
+
+void *avow__task_open(avow_loop *loop, const char *place, const char *call,
+		      size_t size, avow__end_fn *end, avow_promise **result)
+{
+	bool is_open;
+	avow__loop_entry(loop, call);
+	avow_promise *const p = avow__root_open(loop, place, SEALED, &is_open);
+	*result = p;
+	if (!is_open)
+		return NULL;
+	struct avow__task *task = size <= NODE_SIZE ? avow__node_alloc(loop)
+						    : avow__alloc(size);
+	struct avow__extra *const extra = task ? avow__extra_of(loop, p) : NULL;
+	if (!extra) {
+		if (task) {
+			task->word = RAW;
+			task->size = (uint16_t)size;
+			task_free(loop, task);
+		}
+		avow__resolve_root(loop, p, avow_errno(ENOMEM));
+		return NULL;
+	}
+	memset(task, 0, size);
+	task->word = RAW;
+	task->size = (uint16_t)size;
+	task->promise = p;
+	task->end = end;
+	extra->job = task_cancel;
+	extra->drop = task_end;
+	extra->arg = task;
+	p->arg = task;
+	return task;
+}
+
+void avow__task_settle(struct avow__task *task, avow_value value)
+{
+	avow__resolve_root(avow__task_loop(task), task->promise, value);
+}
+
+void avow__task_settle_as(struct avow__task *task, avow_promise *input)
+{
+	avow_loop *const loop = avow__task_loop(task);
+	avow_promise *const source = input->source;
+	avow__node_free(loop, input);
+	avow__settle_alias(loop, task->promise, source, false);
+}
+
+/* ----------------------------------------------------------------- Inputs */
+
+avow_promise *avow__input(avow_loop *loop, const char *place,
+			  avow_promise *source, avow_job_fn *fn, void *arg)
+{
+	avow_promise *const input = avow__node_alloc(loop);
+	if (UNLIKELY(!input))
+		return NULL;
+	input->word = loop->birth | INPUT;
+	input->uses = 0;
+	input->source = source;
+	input->job = fn;
+	input->arg = arg;
+	input->place = place;
+	input->tail = NULL;
+	source->uses++;
+	source->word |= HANDLED;
+	if (avow__is_settled(source))
+		avow__job_append(loop, input);
+	else
+		avow__ring_append(&source->tail, input);
+	promise_check(loop, source);
+	return input;
+}
+
+/* Somebody else may read it: a box that both have a share of drops it. */
+static avow_value task_share(avow_loop *loop, avow_promise *owner)
+{
+	const avow_value value = owner->value;
+	/* The library's own containers are counted already. */
+	if (value.type->copy == avow__container_copy)
+		return value.type->copy(value);
+	struct avow__extra *const extra =
+		owner->word & IMMORTAL ? NULL : avow__extra_of(loop, owner);
+	struct avow__shared *shared = extra ? avow__shared_of(extra) : NULL;
+	if (extra && !shared) {
+		shared = avow__shared_new(value);
+		if (shared) {
+			extra->word |= ALIAS;
+			extra->shared = shared;
+		}
+	}
+	if (!shared)
+		return avow_errno(ENOMEM);
+	return avow__container_copy(avow_own(shared, &avow__shared_type));
+}
+
+avow_value avow__input_take(avow_loop *loop, avow_promise *input)
+{
+	avow_promise *const source = input->source;
+	avow_promise *const owner = avow__owner(source);
+	const avow_value value = owner->value;
+	if (!value.type || !value.type->drop || !value.as.ptr)
+		return value;
+	if (!avow__is_sole(loop, source))
+		return task_share(loop, owner);
+	owner->value = avow__none;
+	return value;
+}
+
+void avow__input_end(avow_loop *loop, avow_promise *input)
+{
+	avow_promise *const source = input->source;
+	avow__node_free(loop, input);
+	avow__unuse(loop, source);
+}
+
+void avow__input_leave(avow_loop *loop, avow_promise *input)
+{
+	avow_promise *const source = input->source;
+	avow__node_free(loop, input);
+	avow__unuse_in_call(loop, source);
+}
