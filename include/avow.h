@@ -1070,4 +1070,7 @@ template <class T, class M> T avow_filled_(M T::*, const T &options)
 
 #include "avow/callback.h"
 
+#include "avow/abort.h"
+#include "avow/combine.h"
+
 #endif /* AVOW_H */

@@ -19,6 +19,7 @@ layers='
 watch
 libev
 loop lifecycle
+abort combine
 task
 adapt begin settler seat call.h
 chain cancel

@@ -1,0 +1,284 @@
+/*
+ * SPDX-License-Identifier: MIT
+ *
+ * combine.c - one promise out of many.
+ *
+ * All of them are the same task with a list of inputs.  An item of the list
+ * stands for its input until that has settled, and for what came of it after;
+ * so the list is what the promise is fulfilled with (all, all_settled), or what
+ * explains why it was rejected (any, some).
+ */
+#include "task.h"
+
+enum join_kind { ALL, ALL_SETTLED, ANY, RACE, SOME };
+
+struct join {
+	struct avow__task task;
+	/* Items: a waiting input has the join in place of its type. */
+	struct avow__list *list;
+	struct avow__list *chosen; /* SOME: the values so far */
+	size_t waiting;		   /* inputs that have not settled */
+	size_t wanted;	    /* SOME: values that are missing yet; ANY: 1 */
+	unsigned char kind; /* enum join_kind */
+	bool cancels_losers;
+};
+
+typedef char join_fits[sizeof(struct join) <= NODE_SIZE ? 1 : -1];
+
+static bool join_is_waiting(const struct join *join, const avow_value *item)
+{
+	return item->type == (const avow_type *)join;
+}
+
+static void join_list_drop(struct avow__list *list)
+{
+	if (list)
+		avow__container_drop(list);
+}
+
+/* Everything leaves its ring before the program's code may run. */
+static void join_end(struct avow__task *task, bool is_cancelled)
+{
+	struct join *const join = (struct join *)task;
+	struct avow__list *const list = join->list;
+	avow_loop *const loop = avow__task_loop(task);
+	const bool gives_up = is_cancelled ||
+			      (join->cancels_losers && !avow__is_closing(loop));
+	for (size_t i = 0; list && i < list->count; i++) {
+		if (join_is_waiting(join, &list->items[i]))
+			avow__input_unlink(loop, list->items[i].as.ptr);
+	}
+	for (size_t i = 0; list && i < list->count; i++) {
+		avow_value *const item = &list->items[i];
+		if (!join_is_waiting(join, item))
+			continue;
+		if (gives_up)
+			avow__input_give_up(loop, item->as.ptr);
+		else
+			avow__input_leave(loop, item->as.ptr);
+		*item = avow__none;
+	}
+	join_list_drop(list);
+	join_list_drop(join->chosen);
+}
+
+/* Fulfilled with a list, which it takes from `*list`. */
+static void join_fulfil(struct join *join, struct avow__list **list)
+{
+	const avow_value value = avow_own(*list, &avow_list_type);
+	*list = NULL;
+	avow__task_settle(&join->task, value);
+}
+
+static struct avow__list *join_list_new(size_t count)
+{
+	struct avow__list *list = NULL;
+	if (count < (SIZE_MAX - sizeof(*list)) / sizeof(avow_value))
+		list = avow__alloc(sizeof(*list) + count * sizeof(avow_value));
+	if (list)
+		avow__list_init(list, 0);
+	return list;
+}
+
+/* Rejected with the errors so far, in the order of the array.  Out of memory
+ * loses them, and keeps the code. */
+static void join_give_errors(struct join *join)
+{
+	struct avow__list *const list = join->list;
+	struct avow__list *const errors = join_list_new(list->count);
+	for (size_t i = 0; errors && i < list->count; i++) {
+		avow_value *const item = &list->items[i];
+		if (!item->type || join_is_waiting(join, item))
+			continue;
+		errors->items[errors->count++] = *item;
+		*item = avow__none;
+	}
+	avow__task_settle(
+		&join->task,
+		avow__error_around(
+			join->task.promise->place, AVOW_EAGGREGATE,
+			errors ? avow_own(errors, &avow_list_type) : avow__none,
+			"%zu of %zu promises were rejected",
+			errors ? errors->count : list->count, list->count));
+}
+
+static void join_on_value(struct join *join, avow_promise *input,
+			  avow_value *item)
+{
+	avow_loop *const loop = avow__slab_of(input)->loop;
+	struct avow__list *const chosen = join->chosen;
+	const avow_value value = avow__input_take(loop, input);
+	*item = avow__none;
+	if (!chosen)
+		*item = value;
+	else
+		chosen->items[chosen->count++] = value;
+	avow__input_end(loop, input);
+	if (UNLIKELY(avow__value_is_error(value)) && join->kind != ALL_SETTLED)
+		avow__task_settle(&join->task, avow_errno(ENOMEM));
+	else if (chosen && !--join->wanted)
+		join_fulfil(join, &join->chosen);
+	else if (!chosen && !join->waiting)
+		join_fulfil(join, &join->list);
+}
+
+static void join_on_error(struct join *join, avow_promise *input,
+			  avow_value *item)
+{
+	avow_loop *const loop = avow__slab_of(input)->loop;
+	*item = avow__input_take(loop, input);
+	avow__input_end(loop, input);
+	if (join->waiting < join->wanted)
+		join_give_errors(join);
+}
+
+static void join_on_input(void *node)
+{
+	avow_promise *const input = node;
+	avow_value *const item = input->arg;
+	struct join *const join = (struct join *)(uintptr_t)item->type;
+	const bool is_rejected = input->source->word & AVOW_REJECTED;
+	join->waiting--;
+	switch ((enum join_kind)join->kind) {
+	case ALL:
+		if (LIKELY(!is_rejected)) {
+			join_on_value(join, input, item);
+			return;
+		}
+		break;
+	case ALL_SETTLED:
+		join_on_value(join, input, item);
+		return;
+	case ANY:
+	case SOME:
+		if (is_rejected) {
+			join_on_error(join, input, item);
+			return;
+		}
+		if (join->chosen) {
+			join_on_value(join, input, item);
+			return;
+		}
+		break;
+	case RACE:
+		break;
+	}
+	/* This one decides. */
+	*item = avow__none;
+	avow__task_settle_as(&join->task, input);
+}
+
+/* Wait for all of them; false when out of memory. */
+static bool join_wait(avow_loop *loop, const char *place, struct join *join,
+		      avow_promise *const *sources, size_t count)
+{
+	struct avow__list *const list = join->list;
+	for (size_t i = 0; i < count; i++) {
+		avow_promise *const source = sources[i];
+		avow_value *const item = &list->items[i];
+		avow__source_check(loop, source, place);
+		avow_promise *const input =
+			avow__input(loop, place, source, join_on_input, item);
+		if (UNLIKELY(!input))
+			return false;
+		item->as.ptr = input;
+		item->type = (const avow_type *)join;
+		list->count++;
+	}
+	join->waiting = count;
+	return true;
+}
+
+/* Nothing to wait for, as in ECMAScript. */
+static bool join_is_decided(struct join *join, size_t count)
+{
+	if (join->kind == SOME ? !join->wanted : !count && join->kind < ANY)
+		join_fulfil(join, &join->list);
+	else if (!count && join->kind == ANY)
+		join_give_errors(join);
+	else
+		return false;
+	return true;
+}
+
+static avow_value join_bad(const char *place, const char *call,
+			   avow_promise *const *list, size_t count,
+			   size_t wanted)
+{
+	if (!list && count)
+		return avow_error_at(place, &avow_core_domain, AVOW_EINVALID,
+				     "%s of a NULL list of %zu", call, count);
+	if (wanted > count)
+		return avow_error_at(place, &avow_core_domain, AVOW_EINVALID,
+				     "%s of %zu promises: %zu are wanted", call,
+				     count, wanted);
+	return avow__none;
+}
+
+static avow_promise *join_open(const char *place, avow_loop *loop,
+			       const char *call, enum join_kind kind,
+			       size_t wanted, avow_promise *const *list,
+			       const avow_join *options)
+{
+	const size_t count = options->count;
+	avow_promise *result;
+	struct join *const join = avow__task_open(
+		loop, place, call, sizeof(*join), join_end, &result);
+	if (!join)
+		return result;
+	const avow_value bad = join_bad(place, call, list, count, wanted);
+	if (bad.type) {
+		avow__task_settle(&join->task, bad);
+		return result;
+	}
+	join->kind = (unsigned char)kind;
+	join->cancels_losers = options->cancel_losers;
+	join->wanted = kind == ANY ? 1 : wanted;
+	join->list = join_list_new(count);
+	if (kind == SOME)
+		join->chosen = join_list_new(wanted);
+	if (!join->list || (kind == SOME && !join->chosen)) {
+		avow__task_settle(&join->task, avow_errno(ENOMEM));
+		return result;
+	}
+	if (join_is_decided(join, count))
+		return result;
+	if (!join_wait(loop, place, join, list, count)) {
+		avow__task_settle(&join->task, avow_errno(ENOMEM));
+		return result;
+	}
+	return avow_abortable_at(place, result, options->signal);
+}
+
+#define JOIN(name, kind)                                                     \
+	avow_promise *avow_##name##_at(const char *place, avow_loop *loop,   \
+				       avow_promise *const *list,            \
+				       const avow_join *join)                \
+	{                                                                    \
+		return join_open(place, loop, "avow_" #name "()", kind, 0,   \
+				 list, join);                                \
+	}                                                                    \
+	avow_promise *(avow_##name)(avow_loop * loop,                        \
+				    avow_promise *const *list, size_t count) \
+	{                                                                    \
+		return avow_##name##_at(NULL, loop, list,                    \
+					&(avow_join){ .count = count });     \
+	}
+
+JOIN(all, ALL)
+JOIN(all_settled, ALL_SETTLED)
+JOIN(any, ANY)
+JOIN(race, RACE)
+
+avow_promise *avow_some_at(const char *place, avow_loop *loop, size_t wanted,
+			   avow_promise *const *list, const avow_join *join)
+{
+	return join_open(place, loop, "avow_some()", SOME, wanted, list, join);
+}
+
+avow_promise *(avow_some)(avow_loop *loop, size_t wanted,
+			  avow_promise *const *list, size_t count)
+{
+	return avow_some_at(NULL, loop, wanted, list,
+			    &(avow_join){ .count = count });
+}
