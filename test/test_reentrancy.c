@@ -3,30 +3,11 @@
  *
  * Whatever the library calls may do whatever it likes.
  *
- * Each test takes one kind of callback and does six things from inside it, one
- * at a time and each on a loop of its own: cancel the promise the callback
- * belongs to, release another, attach to another, settle another, run the loop
- * nested, free the loop.  What must have come of it is looked at afterwards.
- * Values and blocks are counted by the fixture; ASan and valgrind see the rest.
+ * Each test takes one kind of callback of the core and does six things from
+ * inside it; scene.h says which.  Values and blocks are counted by the fixture;
+ * ASan and valgrind see the rest.
  */
-#include "fixture.h"
-
-enum act { CANCEL_SELF, RELEASE, ATTACH, SETTLE, NEST, FREE, ACTS };
-
-static const char *const act_names[ACTS] = {
-	"cancel self", "release another", "attach more", "settle another",
-	"run nested", "free the loop"
-};
-
-static struct scene {
-	enum act act;
-	avow_loop *loop;
-	avow_promise *self;	/* slot: the promise the callback belongs to */
-	avow_promise *held;	/* slot: settled, held by the scene */
-	avow_promise *other;	/* slot: pending */
-	int calls;		/* of the callback */
-	int held_handlers, other_handlers, nested_jobs;
-} scene;
+#include "scene.h"
 
 static avow_value count_handler(avow_value value, void *counter)
 {
@@ -43,103 +24,6 @@ static avow_value count_and_catch(avow_value value, void *counter)
 
 static int uninteresting;
 
-static void count_job(void *counter)
-{
-	++*(int *)counter;
-}
-
-/* What the callback does, the first time it is called. */
-static void do_it(void)
-{
-	if (scene.calls++)
-		return;
-	switch (scene.act) {
-	case CANCEL_SELF:
-		avow_cancel(scene.self);
-		break;
-	case RELEASE:
-		avow_release(scene.held);
-		break;
-	case ATTACH:
-		avow_then(scene.held, count_handler, &scene.held_handlers);
-		break;
-	case SETTLE:
-		avow_resolve(scene.other, fx_box_new(1));
-		break;
-	case NEST:
-		ck_assert(avow_post(scene.loop, count_job,
-				    &scene.nested_jobs));
-		ev_run(fx.ev, EVRUN_NOWAIT);
-		ck_assert_int_eq(scene.nested_jobs, 1);
-		break;
-	case FREE:
-		avow_loop_free(scene.loop);
-		scene.loop = NULL;
-		break;
-	case ACTS:
-		break;
-	}
-}
-
-static void ignore_report(avow_loop *loop, const avow_report *report, void *arg)
-{
-	(void)loop;
-	(void)report;
-	(void)arg;
-}
-
-static void scene_open(enum act act)
-{
-	scene = (struct scene){ .act = act, .loop = avow_loop_new(fx.ev) };
-	ck_assert_ptr_nonnull(scene.loop);
-	avow_loop_on_report(scene.loop, ignore_report, NULL);
-	avow_slot(avow_resolved(scene.loop, fx_box_new(2)), &scene.held);
-	avow_hold(scene.held);
-	avow_slot(avow_pending(scene.loop), &scene.other);
-	avow_on(scene.other, .fulfilled = count_and_catch,
-		.rejected = count_and_catch, .arg = &scene.other_handlers);
-}
-
-static void scene_look(int calls)
-{
-	const char *const name = act_names[scene.act];
-	const enum act act = scene.act;
-	ck_assert_msg(scene.calls == calls, "%s: called %d times", name,
-		      scene.calls);
-	if (act == RELEASE)
-		ck_assert_msg(!scene.held, "%s: still there", name);
-	if (act == ATTACH)
-		ck_assert_msg(scene.held_handlers == 1, "%s: %d handlers ran",
-			      name, scene.held_handlers);
-	if (act == SETTLE)
-		ck_assert_msg(scene.other_handlers == 1 && !scene.other,
-			      "%s: %d handlers ran", name,
-			      scene.other_handlers);
-	avow_loop_free(scene.loop);
-	ck_assert_msg(!scene.self && !scene.held && !scene.other,
-		      "%s: slots left", name);
-	ck_assert_msg(scene.other_handlers == 1, "%s: %d handlers ran", name,
-		      scene.other_handlers);
-	ck_assert_msg(fx.boxes == 0, "%s: %d boxes left", name, fx.boxes);
-}
-
-/* Set the scene, let `prepare` bring the callback about, run, look. */
-static void try_all(void (*prepare)(void), int calls)
-{
-	for (int act = 0; act < ACTS; act++) {
-		scene_open((enum act)act);
-		prepare();
-		fx_run();
-		scene_look(calls);
-	}
-}
-
-static avow_promise *be_self(avow_promise *p)
-{
-	avow_slot(p, &scene.self);
-	return p;
-}
-
 
 /* ---------------------------------------------------------------- Handlers */
 
@@ -147,7 +31,7 @@ static avow_value handler(avow_value value, void *arg)
 {
 	const int number = fx_box_get(value)->number;
 	(void)arg;
-	do_it();
+	scene_act();
 	ck_assert_int_eq(fx_box_get(value)->number, number);
 	return value;
 }
@@ -155,97 +39,96 @@ static avow_value handler(avow_value value, void *arg)
 static void prepare_then(void)
 {
 	avow_promise *const p = avow_resolved(scene.loop, fx_box_new(7));
-	avow_then(be_self(avow_then(p, handler, NULL)), count_handler,
+	avow_then(scene_self(avow_then(p, handler, NULL)), count_handler,
 		  &uninteresting);
 }
 
 FX_TEST(a_then_may_do_anything)
 {
-	try_all(prepare_then, 1);
+	scene_try_all(prepare_then, 1);
 }
 
 static void prepare_branches(void)
 {
 	avow_promise *const p = avow_resolved(scene.loop, fx_box_new(7));
-	be_self(avow_then(p, handler, NULL));
+	scene_self(avow_then(p, handler, NULL));
 	for (int i = 0; i < 3; i++)
 		avow_then(p, handler, NULL);
 }
 
 FX_TEST(the_first_of_several_thens_may_do_anything)
 {
-	try_all(prepare_branches, 4);
+	scene_try_all(prepare_branches, 4);
 }
 
 static avow_value error_handler(avow_value value, void *arg)
 {
 	(void)arg;
-	do_it();
+	scene_act();
 	fx_text(value);
 	return value;
 }
 
 static void prepare_catch(void)
 {
-	avow_promise *const p = avow_rejected(scene.loop,
-					      avow_error(EIO, "bad"));
-	be_self(avow_catch(p, error_handler, NULL));
+	avow_promise *const p =
+		avow_rejected(scene.loop, avow_error(EIO, "bad"));
+	scene_self(avow_catch(p, error_handler, NULL));
 }
 
 FX_TEST(a_catch_may_do_anything)
 {
-	try_all(prepare_catch, 1);
+	scene_try_all(prepare_catch, 1);
 }
 
 static void prepare_finally(void)
 {
 	avow_promise *const p = avow_resolved(scene.loop, fx_box_new(7));
-	be_self(avow_finally(p, handler, NULL));
+	scene_self(avow_finally(p, handler, NULL));
 }
 
 FX_TEST(a_finally_may_do_anything)
 {
-	try_all(prepare_finally, 1);
+	scene_try_all(prepare_finally, 1);
 }
 
 static avow_value handler_that_awaits(avow_value value, void *arg)
 {
-	avow_promise *const p = avow_then(avow_resolved(scene.loop,
-							fx_box_new(3)),
-					  count_handler, arg);
+	avow_promise *const p = avow_then(
+		avow_resolved(scene.loop, fx_box_new(3)), count_handler, arg);
 	(void)value;
-	do_it();
+	scene_act();
 	return avow_await(p);
 }
 
 static void prepare_await(void)
 {
 	avow_promise *const p = avow_resolved(scene.loop, fx_box_new(7));
-	be_self(avow_then(p, handler_that_awaits, &uninteresting));
+	scene_self(avow_then(p, handler_that_awaits, &uninteresting));
 }
 
 FX_TEST(a_handler_that_awaits_may_do_anything)
 {
-	try_all(prepare_await, 1);
+	scene_try_all(prepare_await, 1);
 }
 
 static avow_value handler_that_takes(avow_value value, void *arg)
 {
 	const avow_value box = avow_take(value);
 	(void)arg;
-	do_it();
+	scene_act();
 	return box;
 }
 
 static void prepare_take(void)
 {
 	avow_promise *const p = avow_resolved(scene.loop, fx_box_new(7));
-	be_self(avow_then(p, handler_that_takes, NULL));
+	scene_self(avow_then(p, handler_that_takes, NULL));
 }
 
 FX_TEST(a_handler_that_took_its_value_may_do_anything)
 {
-	try_all(prepare_take, 1);
+	scene_try_all(prepare_take, 1);
 }
 
 
@@ -254,51 +137,51 @@ FX_TEST(a_handler_that_took_its_value_may_do_anything)
 static void callback_of_pointer(void *arg)
 {
 	(void)arg;
-	do_it();
+	scene_act();
 }
 
 static void prepare_drop(void)
 {
 	avow_promise *const p = avow_resolved(scene.loop, fx_box_new(7));
-	be_self(avow_attach(p, &scene, callback_of_pointer));
+	scene_self(avow_attach(p, &scene, callback_of_pointer));
 }
 
 FX_TEST(the_drop_of_an_argument_may_do_anything)
 {
-	try_all(prepare_drop, 1);
+	scene_try_all(prepare_drop, 1);
 }
 
 static void prepare_drop_by_cancel(void)
 {
-	be_self(avow_attach(avow_pending(scene.loop), &scene,
-			    callback_of_pointer));
+	scene_self(avow_attach(avow_pending(scene.loop), &scene,
+			       callback_of_pointer));
 	avow_cancel(scene.self);
 }
 
 FX_TEST(a_drop_by_cancellation_may_do_anything)
 {
-	try_all(prepare_drop_by_cancel, 1);
+	scene_try_all(prepare_drop_by_cancel, 1);
 }
 
 static void prepare_drop_in_chain(void)
 {
 	avow_promise *const p = avow_pending(scene.loop);
-	be_self(avow_attach(p, &scene, callback_of_pointer));
-	avow_promise *const end = avow_finally(
-		avow_attach(scene.self, &scene, callback_of_pointer),
-		error_handler, NULL);
+	scene_self(avow_attach(p, &scene, callback_of_pointer));
+	avow_promise *const end = avow_finally(avow_attach(scene.self, &scene,
+							   callback_of_pointer),
+					       error_handler, NULL);
 	avow_cancel(end);
 }
 
 FX_TEST(a_drop_on_the_way_up_may_do_anything)
 {
-	try_all(prepare_drop_in_chain, 3);
+	scene_try_all(prepare_drop_in_chain, 3);
 }
 
 static void prepare_hook(void)
 {
 	const avow_call call = avow_begin(scene.loop, "call");
-	avow_promise *const p = be_self(avow_end(call, true, 0));
+	avow_promise *const p = scene_self(avow_end(call, true, 0));
 	avow_on_cancel(call.context, callback_of_pointer, NULL);
 	avow_cancel(avow_then(p, count_handler, &uninteresting));
 	avow_settle(call.context, fx_box_new(9));
@@ -306,13 +189,13 @@ static void prepare_hook(void)
 
 FX_TEST(a_cancel_hook_may_do_anything)
 {
-	try_all(prepare_hook, 1);
+	scene_try_all(prepare_hook, 1);
 }
 
 static void prepare_hook_at_end(void)
 {
 	const avow_call call = avow_begin(scene.loop, "call");
-	be_self(avow_end(call, true, 0));
+	scene_self(avow_end(call, true, 0));
 	avow_on_cancel(call.context, callback_of_pointer, NULL);
 	avow_loop_free(scene.loop);
 	scene.loop = NULL;
@@ -333,14 +216,14 @@ FX_TEST(a_cancel_hook_may_do_much_while_the_loop_is_freed)
 
 static void prepare_post(void)
 {
-	be_self(avow_pending(scene.loop));
+	scene_self(avow_pending(scene.loop));
 	ck_assert(avow_post(scene.loop, callback_of_pointer, NULL));
 	ck_assert(avow_post(scene.loop, callback_of_pointer, NULL));
 }
 
 FX_TEST(a_posted_job_may_do_anything)
 {
-	try_all(prepare_post, 2);
+	scene_try_all(prepare_post, 2);
 }
 
 
@@ -352,19 +235,19 @@ static void report(avow_loop *loop, const avow_report *report, void *arg)
 	(void)arg;
 	if (report->kind != AVOW_REPORT_UNHANDLED)
 		return;
-	do_it();
+	scene_act();
 	fx_text(report->error);
 }
 
 static void prepare_report(void)
 {
 	avow_loop_on_report(scene.loop, report, NULL);
-	be_self(avow_rejected(scene.loop, avow_error(EIO, "bad")));
+	scene_self(avow_rejected(scene.loop, avow_error(EIO, "bad")));
 }
 
 FX_TEST(a_report_may_do_anything)
 {
-	try_all(prepare_report, 1);
+	scene_try_all(prepare_report, 1);
 }
 
 
@@ -372,7 +255,7 @@ FX_TEST(a_report_may_do_anything)
 
 static void odd_drop(void *ptr)
 {
-	do_it();
+	scene_act();
 	free(ptr);
 }
 
@@ -386,50 +269,50 @@ AVOW_TYPE_WITH(described, void *, free, 0, 0, false, odd_describe);
 static avow_value odd_copy(avow_value value)
 {
 	(void)value;
-	do_it();
+	scene_act();
 	return copied_value(malloc(1));
 }
 
 static void odd_describe(avow_value value, char *text, size_t size)
 {
 	(void)value;
-	do_it();
+	scene_act();
 	snprintf(text, size, "odd");
 }
 
 static void prepare_value_drop(void)
 {
-	be_self(avow_resolved(scene.loop, dropped_value(malloc(1))));
+	scene_self(avow_resolved(scene.loop, dropped_value(malloc(1))));
 }
 
 FX_TEST(the_drop_of_a_reaped_value_may_do_anything)
 {
-	try_all(prepare_value_drop, 1);
+	scene_try_all(prepare_value_drop, 1);
 }
 
 static void prepare_ignored_drop(void)
 {
-	avow_promise *const p = be_self(avow_pending(scene.loop));
+	avow_promise *const p = scene_self(avow_pending(scene.loop));
 	avow_resolve(p, avow_int(1));
 	avow_resolve(p, dropped_value(malloc(1)));
 }
 
 FX_TEST(the_drop_of_an_ignored_value_may_do_anything)
 {
-	try_all(prepare_ignored_drop, 1);
+	scene_try_all(prepare_ignored_drop, 1);
 }
 
 static void prepare_late_drop(void)
 {
 	const avow_call call = avow_begin(scene.loop, "call");
-	avow_promise *const p = be_self(avow_end(call, true, 0));
+	avow_promise *const p = scene_self(avow_end(call, true, 0));
 	avow_cancel(p);
 	avow_settle(call.context, dropped_value(malloc(1)));
 }
 
 FX_TEST(the_drop_of_a_late_value_may_do_anything)
 {
-	try_all(prepare_late_drop, 1);
+	scene_try_all(prepare_late_drop, 1);
 }
 
 static avow_value give_dropped(avow_value value, void *arg)
@@ -442,12 +325,12 @@ static avow_value give_dropped(avow_value value, void *arg)
 static void prepare_discarded_drop(void)
 {
 	avow_promise *const p = avow_resolved(scene.loop, avow_none());
-	be_self(avow_finally(p, give_dropped, NULL));
+	scene_self(avow_finally(p, give_dropped, NULL));
 }
 
 FX_TEST(the_drop_of_what_finally_returned_may_do_anything)
 {
-	try_all(prepare_discarded_drop, 1);
+	scene_try_all(prepare_discarded_drop, 1);
 }
 
 static avow_value take_copied(avow_value value, void *arg)
@@ -458,15 +341,15 @@ static avow_value take_copied(avow_value value, void *arg)
 
 static void prepare_copy(void)
 {
-	avow_promise *const p = avow_resolved(scene.loop,
-					      copied_value(malloc(1)));
-	be_self(avow_then(p, take_copied, NULL));
+	avow_promise *const p =
+		avow_resolved(scene.loop, copied_value(malloc(1)));
+	scene_self(avow_then(p, take_copied, NULL));
 	avow_then(p, count_handler, &uninteresting);
 }
 
 FX_TEST(the_copy_of_a_value_may_do_anything)
 {
-	try_all(prepare_copy, 1);
+	scene_try_all(prepare_copy, 1);
 }
 
 static avow_value describe(avow_value value, void *arg)
@@ -478,14 +361,14 @@ static avow_value describe(avow_value value, void *arg)
 
 static void prepare_describe(void)
 {
-	avow_promise *const p = avow_resolved(scene.loop,
-					      described_value(malloc(1)));
-	be_self(avow_then(p, describe, NULL));
+	avow_promise *const p =
+		avow_resolved(scene.loop, described_value(malloc(1)));
+	scene_self(avow_then(p, describe, NULL));
 }
 
 FX_TEST(the_text_of_a_value_may_do_anything)
 {
-	try_all(prepare_describe, 1);
+	scene_try_all(prepare_describe, 1);
 }
 
 
@@ -504,9 +387,8 @@ static void spoil_describe(avow_value value, char *text, size_t size)
 	avow_tidy(fx.loop);
 }
 
-static const avow_type spoil_type = {
-	.name = "spoil", .describe = spoil_describe
-};
+static const avow_type spoil_type = { .name = "spoil",
+				      .describe = spoil_describe };
 
 FX_TEST(the_text_of_a_reason_may_settle_the_promise_it_is_for)
 {
@@ -533,9 +415,9 @@ FX_TEST(the_text_of_a_reason_may_settle_the_promise_it_is_for)
 static avow_value start(avow_value value, void *context)
 {
 	(void)value;
-	do_it();
+	scene_act();
 	avow_settle(context, fx_box_new(5));
-	do_it();
+	scene_act();
 	return avow_none();
 }
 
@@ -543,15 +425,15 @@ AVOW_TYPE_WITH(startable, void *, free, 0, start, false, 0);
 
 static void prepare_thenable(void)
 {
-	avow_promise *const p = be_self(avow_resolved(scene.loop,
-						startable_value(malloc(1))));
+	avow_promise *const p = scene_self(
+		avow_resolved(scene.loop, startable_value(malloc(1))));
 	avow_on(p, .fulfilled = count_and_catch, .rejected = count_and_catch,
 		.arg = &uninteresting);
 }
 
 FX_TEST(the_start_of_a_thenable_may_do_anything)
 {
-	try_all(prepare_thenable, 2);
+	scene_try_all(prepare_thenable, 2);
 }
 
 
@@ -560,35 +442,35 @@ FX_TEST(the_start_of_a_thenable_may_do_anything)
 static void as_callback(avow_value error, avow_value value, void *context)
 {
 	(void)context;
-	do_it();
+	scene_act();
 	fx_text(error);
 	fx_text(value);
 }
 
 static void prepare_as_callback(void)
 {
-	avow_promise *const p = be_self(avow_resolved(scene.loop,
-						      fx_box_new(7)));
+	avow_promise *const p =
+		scene_self(avow_resolved(scene.loop, fx_box_new(7)));
 	avow_as_callback(p, as_callback, NULL);
 }
 
 FX_TEST(a_callback_made_of_a_promise_may_do_anything)
 {
-	try_all(prepare_as_callback, 1);
+	scene_try_all(prepare_as_callback, 1);
 }
 
 static avow_value step(avow_value events, void *arg)
 {
 	(void)arg;
 	(void)events;
-	do_it();
-	return scene.calls < 3 && scene.loop ? avow_until(-1, 0, 0.0001) :
-	       fx_box_new(3);
+	scene_act();
+	return scene.calls < 3 && scene.loop ? avow_until(-1, 0, 0.0001)
+					     : fx_box_new(3);
 }
 
 static void prepare_drive(void)
 {
-	be_self(avow_drive(scene.loop, step, NULL));
+	scene_self(avow_drive(scene.loop, step, NULL));
 }
 
 FX_TEST(a_step_may_do_anything)
@@ -620,7 +502,7 @@ FX_TEST(a_handler_may_free_the_loop_and_run_it_nested)
 {
 	scene_open(FREE);
 	avow_promise *const p = avow_resolved(scene.loop, fx_box_new(1));
-	be_self(avow_then(p, free_twice_nested, NULL));
+	scene_self(avow_then(p, free_twice_nested, NULL));
 	avow_then(p, count_handler, &scene.held_handlers);
 	fx_run();
 	ck_assert_int_eq(scene.held_handlers, 1);
@@ -661,9 +543,9 @@ FX_TEST(a_loop_nested_in_a_handler_may_cancel_the_handlers_promise)
 {
 	for (int act = 0; act < ACTS; act++) {
 		scene_open((enum act)act);
-		avow_promise *const p = avow_resolved(scene.loop,
-						      fx_box_new(7));
-		be_self(avow_then(p, nest_and_cancel, NULL));
+		avow_promise *const p =
+			avow_resolved(scene.loop, fx_box_new(7));
+		scene_self(avow_then(p, nest_and_cancel, NULL));
 		fx_run();
 		scene_look(1);
 	}
