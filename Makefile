@@ -23,14 +23,17 @@ JOBS = $(shell nproc 2>/dev/null || echo 1)
 # that a stray file changes nothing.
 TOOLS = \
 	abort \
-	combine
+	combine \
+	map \
+	repeat
 
 SRC = alloc slab value error report debug sched reap promise root cancel \
 	chain task seat settler begin adapt $(TOOLS) loop libev watch
 HEADERS = avow.h \
 	avow/callback.h \
 	avow/abort.h \
-	avow/combine.h
+	avow/combine.h \
+	avow/map.h
 MAN = $(notdir $(wildcard docs/man/*.3))
 # The demo's parts; every other program of docs is a file of its own.
 DEMO = demo order photo_demo photo httpd compare nested chain shop measure cost

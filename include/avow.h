@@ -773,8 +773,10 @@ AVOW_API avow_promise *avow_shield(avow_promise *p);
  */
 #if defined(__cplusplus) && __cplusplus >= 202002L
 #define AVOW_UNSET_ = 0 /* so that C++20 may leave members out */
+#define AVOW_UNSET_VALUE_ = {}
 #else
 #define AVOW_UNSET_
+#define AVOW_UNSET_VALUE_
 #endif
 typedef struct avow_handlers {
 	avow_handler_fn *fulfilled AVOW_UNSET_;
@@ -1072,5 +1074,6 @@ template <class T, class M> T avow_filled_(M T::*, const T &options)
 
 #include "avow/abort.h"
 #include "avow/combine.h"
+#include "avow/map.h"
 
 #endif /* AVOW_H */

@@ -74,10 +74,14 @@ void avow__task_settle(struct avow__task *task, avow_value value)
 
 void avow__task_settle_as(struct avow__task *task, avow_promise *input)
 {
-	avow_loop *const loop = avow__task_loop(task);
 	avow_promise *const source = input->source;
-	avow__node_free(loop, input);
-	avow__settle_alias(loop, task->promise, source, false);
+	avow__node_free(avow__task_loop(task), input);
+	avow__task_settle_as_use(task, source);
+}
+
+void avow__task_settle_as_use(struct avow__task *task, avow_promise *source)
+{
+	avow__settle_alias(avow__task_loop(task), task->promise, source, false);
 }
 
 /* ----------------------------------------------------------------- Inputs */
@@ -127,9 +131,8 @@ static avow_value task_share(avow_loop *loop, avow_promise *owner)
 	return avow__container_copy(avow_own(shared, &avow__shared_type));
 }
 
-avow_value avow__input_take(avow_loop *loop, avow_promise *input)
+avow_value avow__use_take(avow_loop *loop, avow_promise *source)
 {
-	avow_promise *const source = input->source;
 	avow_promise *const owner = avow__owner(source);
 	const avow_value value = owner->value;
 	if (!value.type || !value.type->drop || !value.as.ptr)
@@ -152,4 +155,21 @@ void avow__input_leave(avow_loop *loop, avow_promise *input)
 	avow_promise *const source = input->source;
 	avow__node_free(loop, input);
 	avow__unuse_in_call(loop, source);
+}
+
+avow_promise *avow__input_own(avow_loop *loop, const char *place,
+			      avow_promise *lap, avow_job_fn *fn, void *arg)
+{
+	avow_promise *const input = avow__input(loop, place, lap, fn, arg);
+	if (!input)
+		avow_cancel(lap);
+	return input;
+}
+
+void avow__input_own_end(avow_loop *loop, avow_promise *input)
+{
+	if (avow__is_closing(loop) && input->source->word & FOLLOWING)
+		avow__input_leave(loop, input);
+	else
+		avow__input_give_up(loop, input);
 }

@@ -55,6 +55,8 @@ static inline avow_loop *avow__task_loop(const struct avow__task *task)
  * The second takes over `input`, in its job, and gives its outcome. */
 void avow__task_settle(struct avow__task *task, avow_value value);
 void avow__task_settle_as(struct avow__task *task, avow_promise *input);
+/* The same with a use of a settled promise, which it takes over. */
+void avow__task_settle_as_use(struct avow__task *task, avow_promise *source);
 
 /* Misuse unless `source` is there, and of this loop. */
 static inline void avow__source_check(const avow_loop *loop,
@@ -83,10 +85,17 @@ static inline avow_value avow__input_value(const avow_promise *input)
 {
 	return avow__owner(input->source)->value;
 }
-/* The same as a value of the caller's: moved where nobody else can read it, and
- * shared where somebody can.  The program's code does not run.  Only the items
- * of a list may be shared values (value.h).  Out of memory gives an error. */
-avow_value avow__input_take(avow_loop *loop, avow_promise *input);
+/*
+ * The value of a promise that the caller has a use of, as a value of its own:
+ * moved where nobody else can read it, and shared where somebody can.  The
+ * program's code does not run.  Only the items of a list may be shared values
+ * (value.h).  Out of memory gives an error.
+ */
+avow_value avow__use_take(avow_loop *loop, avow_promise *source);
+static inline avow_value avow__input_take(avow_loop *loop, avow_promise *input)
+{
+	return avow__use_take(loop, input->source);
+}
 /* In `fn`: the input is over. */
 void avow__input_end(avow_loop *loop, avow_promise *input);
 
@@ -104,6 +113,16 @@ static inline void avow__input_give_up(avow_loop *loop, avow_promise *input)
 {
 	avow__give_up(loop, input);
 }
+
+/*
+ * The same for a promise that the tool has made and nobody else knows, a lap:
+ * out of memory cancels it, and ending the input always gives it up, lest a
+ * function of the program's runs for a task that is gone.  Only what the
+ * program itself has begun is left to be abandoned with its loop.
+ */
+avow_promise *avow__input_own(avow_loop *loop, const char *place,
+			      avow_promise *lap, avow_job_fn *fn, void *arg);
+void avow__input_own_end(avow_loop *loop, avow_promise *input);
 
 /* Misuse unless there is such a loop, and it is this thread's. */
 static inline void avow__loop_entry(const avow_loop *loop, const char *call)

@@ -19,7 +19,7 @@ layers='
 watch
 libev
 loop lifecycle
-abort combine
+abort combine map repeat
 task
 adapt begin settler seat call.h
 chain cancel
