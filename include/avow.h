@@ -69,6 +69,7 @@ typedef struct avow_loop avow_loop;
 typedef struct avow_promise avow_promise;
 typedef struct avow_type avow_type;
 typedef struct avow_domain avow_domain;
+typedef struct avow_signal avow_signal;	/* avow/abort.h */
 
 /*
  * A value of any type, 16 bytes, passed and returned in two registers.

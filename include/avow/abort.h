@@ -30,7 +30,6 @@ extern "C" {
 #endif
 
 typedef struct avow_abort avow_abort;
-typedef struct avow_signal avow_signal;
 
 /*
  * A controller with a signal of its own, not aborted.
