@@ -114,6 +114,9 @@ bench_fn call_promisified, call_bare, call_fifo, call_feed;
 bench_fn timer_promisified, timer_bare, timer_fifo, timer_feed;
 /* turns.c */
 bench_fn turn_promised, turn_bare, turn_fifo, turn_feed;
+/* tools.c */
+bench_fn all_of_settled, all_of_pending, map_by_1, map_by_10, map_by_1000, each_by_10;
+bench_fn race_against_one, delays_at_once, cancel_chain;
 /* floor.c */
 bench_fn fifo_chain, fifo_short, fifo_loop, fifo_many;
 bench_fn feed_chain, feed_short, feed_loop, feed_many;

@@ -18,9 +18,9 @@ static avow_promise *chain_refuse(avow_loop *loop,
 {
 	avow_promise *const immortal = loop->immortal;
 	if (handlers && handlers->drop) {
-		void *const arg = handlers->copy && handlers->copy_size ?
-					  (void *)(uintptr_t)handlers->copy :
-					  handlers->arg;
+		void *const arg = handlers->copy && handlers->copy_size
+					  ? (void *)(uintptr_t)handlers->copy
+					  : handlers->arg;
 		avow__enter(loop);
 		handlers->drop(arg);
 		avow__leave(loop);
@@ -90,9 +90,8 @@ static avow_promise *chain_wake(avow_loop *loop, avow_promise *p)
 
 /* The same when all is well.  It calls nothing before its end, so that the
  * compiler needs no stack for it. */
-INLINE avow_promise *
-chain_attach(const char *place, avow_promise *source, avow_handler_fn *fn,
-	     void *arg, uint32_t when)
+INLINE avow_promise *chain_attach(const char *place, avow_promise *source,
+				  avow_handler_fn *fn, void *arg, uint32_t when)
 {
 	if (UNLIKELY(!source || !fn || source->word & (DEAD | RAW | POST)))
 		return chain_attach_slowly(place, source, fn, arg, when);
@@ -185,8 +184,7 @@ avow_promise *(avow_shield)(avow_promise *p)
  * The long form: an extra block beside the node, and a copy where one is
  * asked for.  Everything is allocated before anything can be seen.
  */
-static avow_promise *chain_attach_extra(const char *place,
-					avow_promise *source,
+static avow_promise *chain_attach_extra(const char *place, avow_promise *source,
 					const avow_handlers *h, uint32_t when,
 					const avow_domain *domain, int code)
 {
@@ -298,32 +296,6 @@ avow_promise *(avow_catch_code)(avow_promise *p, const avow_domain *domain,
 
 /* ---------------------------------------------------------------- Running */
 
-/* What a drop, a report or somebody else's list keeps from being freed in the
- * short way. */
-#define CHAIN_NOT_SHORT \
-	(EXTRA | ALIAS | PARKED | RUNNING | IMMORTAL | AVOW_REJECTED)
-
-/* avow__retire() of an unused promise between jobs, the short way first. */
-INLINE void chain_retire(avow_loop *loop, avow_promise *p)
-{
-	const uint32_t word = p->word;
-	/* The depth stands in the highest bits: no need to cut the rest off. */
-	if (UNLIKELY(word & CHAIN_NOT_SHORT) ||
-	    UNLIKELY(word < loop->depth_word)) {
-		avow__retire(loop, p);
-		return;
-	}
-	const avow_value value = p->value;
-	avow__node_free(loop, p);
-	avow__value_drop(value);
-}
-
-static inline void chain_unuse(avow_loop *loop, avow_promise *source)
-{
-	if (--source->uses == 0)
-		chain_retire(loop, source);
-}
-
 /* Did the handler return the very value it was given? */
 static bool chain_is_given(const avow_promise *p, const avow_promise *source,
 			   avow_value result)
@@ -340,8 +312,8 @@ static bool chain_is_given(const avow_promise *p, const avow_promise *source,
 static void chain_unwanted(avow_loop *loop, avow_promise *p,
 			   avow_promise *source, avow_value result)
 {
-	avow_promise *q = result.type == &avow_promise_type ? result.as.ptr :
-							      NULL;
+	avow_promise *q = result.type == &avow_promise_type ? result.as.ptr
+							    : NULL;
 	if ((p->word & FINALLY) == FINALLY) {
 		if (avow__finally_goes_on(loop, p, source, result))
 			q = NULL;
@@ -351,7 +323,7 @@ static void chain_unwanted(avow_loop *loop, avow_promise *p,
 	if (q && !avow__is_settled(q) && q->uses == 0)
 		avow_cancel(q);
 	avow__finish_late(loop, p);
-	chain_unuse(loop, source);
+	avow__unuse_short(loop, source);
 }
 
 static void chain_keep_waiting(avow_loop *loop, avow_promise *p,
@@ -366,7 +338,7 @@ static void chain_keep_waiting(avow_loop *loop, avow_promise *p,
 	p->original = source;
 	avow__follow(loop, p, q);
 	if (!(p->word & FOLLOWING))
-		chain_unuse(loop, source); /* rejected at once */
+		avow__unuse_short(loop, source); /* rejected at once */
 }
 
 /* The handler of a finally or a tap has returned: the outcome of `source`
@@ -381,7 +353,7 @@ static void chain_keep(avow_loop *loop, avow_promise *p, avow_promise *source,
 	const bool is_given = chain_is_given(p, source, result);
 	if (avow__value_is_error(result) && !is_given) {
 		avow__settle(loop, p, result, AVOW_REJECTED, source);
-		chain_unuse(loop, source);
+		avow__unuse_short(loop, source);
 		return;
 	}
 	avow__settle_alias(loop, p, source, false);
@@ -399,7 +371,7 @@ static void chain_result(avow_loop *loop, avow_promise *p, avow_promise *source,
 		chain_keep(loop, p, source, result);
 	} else if (result.type == &avow_promise_type) {
 		avow__follow(loop, p, result.as.ptr);
-		chain_unuse(loop, source);
+		avow__unuse_short(loop, source);
 	} else if (result.type && result.type->drop && result.as.ptr &&
 		   chain_is_given(p, source, result)) {
 		/* `return value;`: passed through, and still owned once. */
@@ -407,7 +379,7 @@ static void chain_result(avow_loop *loop, avow_promise *p, avow_promise *source,
 	} else {
 		avow__lent_check(loop, p, result);
 		avow__resolve(loop, p, result, source);
-		chain_unuse(loop, source);
+		avow__unuse_short(loop, source);
 	}
 }
 
@@ -447,8 +419,8 @@ INLINE void chain_reacted(avow_loop *loop, avow_promise *p,
 		if (tail)
 			avow__ring_splice(&loop->jobs, tail, false);
 		else if (!p->uses)
-			chain_retire(loop, p);
-		chain_unuse(loop, source);
+			avow__retire_short(loop, p);
+		avow__unuse_short(loop, source);
 		return;
 	}
 	/* A cancelled one stays RUNNING until chain_unwanted() is done. */
@@ -486,10 +458,10 @@ static void chain_react_extra(avow_loop *loop, avow_promise *p)
 		avow__settle_alias(loop, p, source, false);
 		return;
 	}
-	avow_handler_fn *const fn =
-		source->word & AVOW_REJECTED && extra->rejected ?
-			extra->rejected :
-			extra->fn;
+	avow_handler_fn *const fn = source->word & AVOW_REJECTED &&
+						    extra->rejected
+					    ? extra->rejected
+					    : extra->fn;
 	p->word |= RUNNING;
 	loop->running = p;
 	chain_reacted(loop, p, source, value, fn(value, extra->arg));
@@ -517,15 +489,15 @@ static void chain_followed(avow_loop *loop, avow_promise *p)
 /* Every job that is no reaction. */
 static void chain_run_other(avow_loop *loop, avow_promise *job)
 {
-	if (job->word & FOLLOWING) {
+	if ((job->word & (INPUT | ROOT)) == INPUT) {
+		job->job(job); /* of a task */
+	} else if (job->word & FOLLOWING) {
 		chain_followed(loop, job);
 	} else if (job->word & POST) {
 		avow_job_fn *const fn = job->job;
 		void *const arg = job->arg;
 		avow__node_free(loop, job);
 		fn(arg);
-	} else if (!(job->word & ROOT)) {
-		job->job(job); /* an input of a task */
 	} else if (job->word & THENABLE) {
 		avow__thenable_start(loop, job);
 	} else {

@@ -105,15 +105,14 @@ static void join_give_errors(struct join *join)
 static void join_on_value(struct join *join, avow_promise *input,
 			  avow_value *item)
 {
-	avow_loop *const loop = avow__slab_of(input)->loop;
 	struct avow__list *const chosen = join->chosen;
-	const avow_value value = avow__input_take(loop, input);
+	const avow_value value =
+		avow__input_take(avow__task_loop(&join->task), input);
 	*item = avow__none;
 	if (!chosen)
 		*item = value;
 	else
 		chosen->items[chosen->count++] = value;
-	avow__input_end(loop, input);
 	if (UNLIKELY(avow__value_is_error(value)) && join->kind != ALL_SETTLED)
 		avow__task_settle(&join->task, avow_errno(ENOMEM));
 	else if (chosen && !--join->wanted)
@@ -125,11 +124,45 @@ static void join_on_value(struct join *join, avow_promise *input,
 static void join_on_error(struct join *join, avow_promise *input,
 			  avow_value *item)
 {
-	avow_loop *const loop = avow__slab_of(input)->loop;
-	*item = avow__input_take(loop, input);
-	avow__input_end(loop, input);
+	*item = avow__input_take(avow__task_loop(&join->task), input);
 	if (join->waiting < join->wanted)
 		join_give_errors(join);
+}
+
+/* Whether it decides alone: what the promise is settled as. */
+static bool join_is_decisive(const struct join *join, bool is_rejected)
+{
+	switch ((enum join_kind)join->kind) {
+	case ALL:
+		return is_rejected;
+	case ANY:
+		return !is_rejected;
+	case RACE:
+		return true;
+	case ALL_SETTLED:
+	case SOME:
+		break;
+	}
+	return false;
+}
+
+/* The join may be gone when these have done their part, so the input, whose
+ * end may run drops, ends last. */
+static void join_on_other(struct join *join, avow_promise *input,
+			  avow_value *item)
+{
+	avow_loop *const loop = avow__slab_of(input)->loop;
+	const bool is_rejected = input->source->word & AVOW_REJECTED;
+	if (join_is_decisive(join, is_rejected)) {
+		*item = avow__none;
+		avow__task_settle_as(&join->task, input);
+		return;
+	}
+	if (is_rejected && join->kind != ALL_SETTLED)
+		join_on_error(join, input, item);
+	else
+		join_on_value(join, input, item);
+	avow__input_end(loop, input);
 }
 
 static void join_on_input(void *node)
@@ -137,35 +170,31 @@ static void join_on_input(void *node)
 	avow_promise *const input = node;
 	avow_value *const item = input->arg;
 	struct join *const join = (struct join *)(uintptr_t)item->type;
-	const bool is_rejected = input->source->word & AVOW_REJECTED;
-	join->waiting--;
-	switch ((enum join_kind)join->kind) {
-	case ALL:
-		if (LIKELY(!is_rejected)) {
-			join_on_value(join, input, item);
-			return;
-		}
-		break;
-	case ALL_SETTLED:
-		join_on_value(join, input, item);
+	const avow_promise *const source = input->source;
+	const size_t waiting = --join->waiting;
+	const uint32_t rare = ALIAS | AVOW_REJECTED;
+	const avow_type *const type = source->value.type;
+	if (UNLIKELY(join->kind != ALL || !waiting || source->word & rare) ||
+	    UNLIKELY(type && type->drop)) {
+		join_on_other(join, input, item);
 		return;
-	case ANY:
-	case SOME:
-		if (is_rejected) {
-			join_on_error(join, input, item);
-			return;
-		}
-		if (join->chosen) {
-			join_on_value(join, input, item);
-			return;
-		}
-		break;
-	case RACE:
-		break;
 	}
-	/* This one decides. */
-	*item = avow__none;
-	avow__task_settle_as(&join->task, input);
+	*item = source->value;
+	avow__input_end(avow__slab_of(input)->loop, input);
+}
+
+/*
+ * Is it settled with a value that can simply be written down?  Then there is
+ * nothing to wait for; only the last of the array always has its job, so that
+ * the promise settles where ECMAScript's would.
+ */
+static inline bool join_is_there(const struct join *join,
+				 const avow_promise *source)
+{
+	const uint32_t mask = AVOW_FULFILLED | AVOW_REJECTED | ALIAS;
+	const avow_type *const type = source->value.type;
+	return join->kind <= ALL_SETTLED &&
+	       (source->word & mask) == AVOW_FULFILLED && !(type && type->drop);
 }
 
 /* Wait for all of them; false when out of memory. */
@@ -177,15 +206,20 @@ static bool join_wait(avow_loop *loop, const char *place, struct join *join,
 		avow_promise *const source = sources[i];
 		avow_value *const item = &list->items[i];
 		avow__source_check(loop, source, place);
+		list->count = i + 1;
+		*item = avow__none;
+		if (i + 1 < count && join_is_there(join, source)) {
+			*item = source->value;
+			continue;
+		}
 		avow_promise *const input =
 			avow__input(loop, place, source, join_on_input, item);
 		if (UNLIKELY(!input))
 			return false;
 		item->as.ptr = input;
 		item->type = (const avow_type *)join;
-		list->count++;
+		join->waiting++;
 	}
-	join->waiting = count;
 	return true;
 }
 

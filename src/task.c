@@ -86,29 +86,6 @@ void avow__task_settle_as_use(struct avow__task *task, avow_promise *source)
 
 /* ----------------------------------------------------------------- Inputs */
 
-avow_promise *avow__input(avow_loop *loop, const char *place,
-			  avow_promise *source, avow_job_fn *fn, void *arg)
-{
-	avow_promise *const input = avow__node_alloc(loop);
-	if (UNLIKELY(!input))
-		return NULL;
-	input->word = loop->birth | INPUT;
-	input->uses = 0;
-	input->source = source;
-	input->job = fn;
-	input->arg = arg;
-	input->place = place;
-	input->tail = NULL;
-	source->uses++;
-	source->word |= HANDLED;
-	if (avow__is_settled(source))
-		avow__job_append(loop, input);
-	else
-		avow__ring_append(&source->tail, input);
-	promise_check(loop, source);
-	return input;
-}
-
 /* Somebody else may read it: a box that both have a share of drops it. */
 static avow_value task_share(avow_loop *loop, avow_promise *owner)
 {
@@ -141,13 +118,6 @@ avow_value avow__use_take(avow_loop *loop, avow_promise *source)
 		return task_share(loop, owner);
 	owner->value = avow__none;
 	return value;
-}
-
-void avow__input_end(avow_loop *loop, avow_promise *input)
-{
-	avow_promise *const source = input->source;
-	avow__node_free(loop, input);
-	avow__unuse(loop, source);
 }
 
 void avow__input_leave(avow_loop *loop, avow_promise *input)

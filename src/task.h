@@ -77,8 +77,29 @@ static inline void avow__source_check(const avow_loop *loop,
  * It counts as a consumer, and as handling a rejection.  NULL when out of
  * memory.
  */
-avow_promise *avow__input(avow_loop *loop, const char *place,
-			  avow_promise *source, avow_job_fn *fn, void *arg);
+static inline avow_promise *avow__input(avow_loop *loop, const char *place,
+					avow_promise *source, avow_job_fn *fn,
+					void *arg)
+{
+	avow_promise *const input = avow__node_alloc(loop);
+	if (UNLIKELY(!input))
+		return NULL;
+	input->word = loop->birth | INPUT;
+	input->uses = 0;
+	input->source = source;
+	input->job = fn;
+	input->arg = arg;
+	input->place = place;
+	input->tail = NULL;
+	source->uses++;
+	source->word |= HANDLED;
+	if (avow__is_settled(source))
+		avow__job_append(loop, input);
+	else
+		avow__ring_append(&source->tail, input);
+	promise_check(loop, source);
+	return input;
+}
 
 /* What has come, in `fn`; borrowed.  An error when it was rejected. */
 static inline avow_value avow__input_value(const avow_promise *input)
@@ -96,8 +117,13 @@ static inline avow_value avow__input_take(avow_loop *loop, avow_promise *input)
 {
 	return avow__use_take(loop, input->source);
 }
-/* In `fn`: the input is over. */
-void avow__input_end(avow_loop *loop, avow_promise *input);
+/* In `fn`: the input is over.  Drops may run, and end the task. */
+static inline void avow__input_end(avow_loop *loop, avow_promise *input)
+{
+	avow_promise *const source = input->source;
+	avow__node_free(loop, input);
+	avow__unuse_short(loop, source);
+}
 
 /*
  * Before its job has run: take it out of the ring.  Nothing of the program's
