@@ -106,6 +106,14 @@ void fx_on_small_stack(avow_job_fn *job, void *arg);
  * FX_SCALE, or else by what suits valgrind, a sanitizer or AVOW_DEBUG. */
 size_t fx_scale(size_t count);
 
+/* As ck_assert(), which writes to a pipe each time, and so is too slow for what
+ * is done a million times. */
+#define fx_check(claim)                              \
+	do {                                         \
+		if (!(claim))                        \
+			ck_abort_msg("%s", #claim);  \
+	} while (0)
+
 /* So many nodes are kept back by AVOW_DEBUG, and count as promises. */
 #ifdef AVOW_DEBUG
 enum { FX_QUARANTINE = 64 * 1024 };

@@ -682,7 +682,7 @@ FX_TEST_LIMIT(loop_numbers_are_used_again, 30)
 {
 	for (size_t i = 0; i < fx_scale(10000) + 5000; i++) {
 		avow_loop *const loop = avow_loop_new(fx.ev);
-		ck_assert_ptr_nonnull(loop);
+		fx_check(loop);
 		avow_loop_free(loop);
 	}
 }
