@@ -52,12 +52,12 @@ bench=$tmp/avow-bench
 
 : > "$tmp/seen"
 if command -v valgrind >/dev/null 2>&1; then
-	sed -n 's/^instructions_\([a-z]*\) .*/\1/p' "$limits" > "$tmp/names"
+	sed -n 's/^instructions_\([a-z0-9]*\) .*/\1/p' "$limits" > "$tmp/names"
 	while read -r w; do
 		per_step "$w" warm "instructions_$w" >> "$tmp/seen" || exit 1
 		others='fifo feed'
 		case $w in
-		call|timer|turn) others='bare' ;;
+		call|timer|turn|delay) others='bare' ;;
 		esac
 		for s in $others; do
 			per_step "$w" "$s" "  beside_$s" >> "$tmp/seen" ||
