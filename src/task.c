@@ -17,12 +17,12 @@ static void task_free(avow_loop *loop, struct avow__task *task)
 		avow__free(task);
 }
 
-/* The cancel hook.  A loop that is being freed abandons each promise by
- * itself: nothing is to be given up there. */
+/* The cancel hook.  A loop that ends abandons each promise by itself, and locks
+ * it first: nothing is to be given up there. */
 static void task_cancel(void *arg)
 {
 	struct avow__task *task = arg;
-	task->is_cancelled = !avow__is_closing(avow__task_loop(task));
+	task->is_cancelled = !(task->promise->word & LOCKED);
 }
 
 /* The drop: the promise has settled. */

@@ -1,0 +1,128 @@
+/*
+ * SPDX-License-Identifier: MIT
+ *
+ * One promise out of many: all, all_settled, any, race, some.  Each sentence of
+ * avow/combine.h, and what must hold of everything that waits for many: who is
+ * cancelled with whom and in which order, who owns the values, what is left
+ * when memory or the loop goes away in between.
+ *
+ * Work is a call whose cancel hook logs.
+ */
+#include "scene.h"
+
+static avow_value note_kind(avow_value value, void *name)
+{
+	fx_log("%s:%s", (const char *)name, avow_is_cancelled(value) ?
+	       "cancelled" : fx_text(value));
+	return avow_none();
+}
+
+/* What becomes of `p`, whatever it is: "name:value". */
+static avow_promise *note_end(avow_promise *p, const char *name)
+{
+	return avow_on(p, .fulfilled = note_kind, .rejected = note_kind,
+		       .arg = (void *)(uintptr_t)name);
+}
+
+/* A call that is never called back, whose hook logs "hook:name". */
+static void note_hook(void *name)
+{
+	fx_log("hook:%s", (const char *)name);
+}
+
+static avow_promise *work(const char *name)
+{
+	const avow_call call = avow_begin(fx.loop, name);
+	avow_on_cancel(call.context, note_hook, (void *)(uintptr_t)name);
+	return avow_end(call, true, 0);
+}
+
+
+/* ------------------------------------------------------ The order of the end */
+
+/* What was attached to the promise may be what the work uses: a buffer that
+ * both reads fill.  The work stops first. */
+FX_TEST(the_work_stops_before_what_hangs_on_all_of_it_is_dropped)
+{
+	avow_promise *const both[] = { work("a"), work("b") };
+	avow_promise *const p = avow_attach(avow_all(fx.loop, both, 2),
+					    "buffer", fx_drop);
+	avow_cancel(p);
+	fx_expect("hook:a|hook:b|drop:buffer");
+}
+
+FX_TEST(nested_work_stops_before_any_drop_further_down)
+{
+	avow_promise *const a[] = { avow_attach(work("a"), "a", fx_drop),
+				    work("b") };
+	avow_promise *const inner =
+		avow_attach(avow_all(fx.loop, a, 2), "inner", fx_drop);
+	avow_promise *const outer =
+		avow_attach(avow_race(fx.loop, &inner, 1), "outer", fx_drop);
+	avow_cancel(outer);
+	fx_expect("hook:a|hook:b|drop:a|drop:inner|drop:outer");
+}
+
+/* The same once avow_loop_free() was called and has not begun. */
+static void cancel_while_closing(void *p)
+{
+	avow_loop_free(fx.loop);
+	avow_cancel(p);
+	fx_log("return");
+}
+
+FX_TEST(cancelling_in_a_closing_loop_stops_the_work_first)
+{
+	avow_promise *const both[] = { work("a"), work("b") };
+	avow_promise *const p = avow_attach(avow_all(fx.loop, both, 2),
+					    "buffer", fx_drop);
+	ck_assert(avow_post(fx.loop, cancel_while_closing, p));
+	fx_run();
+	fx.loop = NULL;
+	fx_expect("hook:a|hook:b|drop:buffer|return");
+}
+
+static void cancel_and_note(void *p)
+{
+	avow_cancel(p);
+	fx_log("return");
+}
+
+/* And in the midst of it, from the hook of a call that ends first. */
+FX_TEST(cancelling_in_a_loop_that_ends_stops_the_work_first)
+{
+	const avow_call first = avow_begin(fx.loop, "first");
+	avow_promise *const both[] = { work("a"), work("b") };
+	avow_promise *const p = avow_attach(avow_all(fx.loop, both, 2),
+					    "buffer", fx_drop);
+	avow_on_cancel(first.context, cancel_and_note, p);
+	(void)avow_end(first, true, 0);
+	fx_free_loop();
+	fx_expect("hook:a|hook:b|drop:buffer|return");
+	fx_expect_reports("abandoned:first");
+}
+
+/* Nested in a cancellation, a loop still does at once what it has to. */
+static void race_in_a_nested_loop(void *arg)
+{
+	avow_promise *const two[] = { avow_resolved(fx.loop, avow_int(1)),
+				      work("loser") };
+	(void)arg;
+	note_end(avow_race(fx.loop, two, 2, .cancel_losers = true), "race");
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	fx_log("return");
+}
+
+FX_TEST(losers_are_cancelled_in_a_loop_nested_in_a_hook)
+{
+	const avow_call call = avow_begin(fx.loop, "outer");
+	avow_on_cancel(call.context, race_in_a_nested_loop, NULL);
+	avow_cancel(avow_end(call, true, 0));
+	fx_expect("hook:loser|race:1|return");
+}
+
+
+int main(void)
+{
+	return fx_main("combine");
+}
