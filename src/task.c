@@ -116,7 +116,7 @@ static avow_value task_share(avow_loop *loop, avow_promise *owner)
 		owner->word & IMMORTAL ? NULL : avow__extra_of(loop, owner);
 	struct avow__shared *shared = extra ? avow__shared_of(extra) : NULL;
 	if (extra && !shared) {
-		shared = avow__shared_new(value);
+		shared = avow__shared_new(value, NULL);
 		if (shared) {
 			extra->word |= ALIAS;
 			extra->shared = shared;
@@ -127,9 +127,8 @@ static avow_value task_share(avow_loop *loop, avow_promise *owner)
 	return avow__container_copy(avow_own(shared, &avow__shared_type));
 }
 
-avow_value avow__input_take(avow_loop *loop, avow_promise *input)
+static avow_value task_take(avow_loop *loop, const avow_promise *source)
 {
-	avow_promise *const source = input->source;
 	avow_promise *const owner = avow__owner(source);
 	const avow_value value = owner->value;
 	if (!value.type || !value.type->drop || !value.as.ptr)
@@ -138,6 +137,33 @@ avow_value avow__input_take(avow_loop *loop, avow_promise *input)
 		return task_share(loop, owner);
 	owner->value = avow__none;
 	return value;
+}
+
+/* The value may point into memory of the call that `p` is of, which is there as
+ * long as `p`: a box keeps it as long as the value. */
+static avow_value task_keep_memory(const avow_promise *p, avow_value value)
+{
+	struct avow__memory *const memory =
+		(p->word & (ROOT | EXTRA)) == (ROOT | EXTRA) ? p->extra->memory
+							     : NULL;
+	if (!memory || !value.type)
+		return value;
+	struct avow__shared *const shared = avow__shared_new(value, memory);
+	if (shared)
+		return avow_own(shared, &avow__shared_type);
+	avow__value_drop(value); /* not moved, with an extra block: not last */
+	return avow_errno(ENOMEM);
+}
+
+avow_value avow__input_take(avow_loop *loop, avow_promise *input)
+{
+	const avow_promise *const source = input->source;
+	const avow_promise *const owner = avow__owner(source);
+	const avow_value value = task_take(loop, source);
+	if (LIKELY(!((source->word | owner->word) & EXTRA)))
+		return value;
+	const avow_value kept = task_keep_memory(source, value);
+	return owner == source ? kept : task_keep_memory(owner, kept);
 }
 
 void avow__input_end(avow_loop *loop, avow_promise *input)

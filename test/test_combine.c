@@ -10,6 +10,8 @@
  */
 #include "scene.h"
 
+#include <pthread.h>
+
 static avow_value note_kind(avow_value value, void *name)
 {
 	fx_log("%s:%s", (const char *)name, avow_is_cancelled(value) ?
@@ -119,6 +121,101 @@ FX_TEST(losers_are_cancelled_in_a_loop_nested_in_a_hook)
 	avow_on_cancel(call.context, race_in_a_nested_loop, NULL);
 	avow_cancel(avow_end(call, true, 0));
 	fx_expect("hook:loser|race:1|return");
+}
+
+
+/* ------------------------------------------------------------- Values, moved */
+
+/* The text that item 0 points to; where memory is gone ASan and valgrind see it. */
+static avow_value see_memory(avow_value list, void *arg)
+{
+	const char *const text = avow_ptr_get(avow_list_at(list, 0));
+	(void)arg;
+	fx_log("%s", text);
+	return avow_none();
+}
+
+/* A result in memory of avow_alloc() is good as long as it can be read. */
+FX_TEST(a_result_in_memory_of_its_call_lives_as_long_as_the_list)
+{
+	const avow_call call = avow_begin(fx.loop, "call");
+	char *const text = avow_alloc(call.context, 16);
+	avow_promise *const p = avow_end(call, true, 0);
+	strcpy(text, "text");
+	avow_then(avow_all(fx.loop, &p, 1), see_memory, NULL);
+	avow_settle(call.context, avow_ptr(text));
+	fx_run();
+	fx_expect("text");
+}
+
+FX_TEST(so_does_one_that_came_by_another_promise)
+{
+	const avow_call outer = avow_begin(fx.loop, "outer");
+	const avow_call inner = avow_begin(fx.loop, "inner");
+	char *const text = avow_alloc(outer.context, 16);
+	ck_assert_ptr_nonnull(avow_alloc(inner.context, 16));
+	avow_promise *const p = avow_end(outer, true, 0);
+	avow_settle(outer.context, avow_await(avow_end(inner, true, 0)));
+	strcpy(text, "text");
+	avow_then(avow_all_settled(fx.loop, &p, 1), see_memory, NULL);
+	avow_settle(inner.context, avow_ptr(text));
+	fx_run();
+	fx_expect("text");
+}
+
+/* A struct whose payload cannot be moved away from that memory either. */
+static avow_value take_with_memory(avow_value list, void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(fx_box_get(avow_list_at(list, 0))->number, 3);
+	const avow_value taken = avow_take(avow_list_at(list, 0));
+	ck_assert(avow_error_is(taken, &avow_core_domain, AVOW_ENOTCOPYABLE));
+	fx_log("taken");
+	return taken;
+}
+
+FX_TEST(a_result_that_may_point_into_memory_is_not_moved_away_from_it)
+{
+	const avow_call call = avow_begin(fx.loop, "call");
+	ck_assert_ptr_nonnull(avow_alloc(call.context, 16));
+	avow_promise *const p = avow_end(call, true, 0);
+	note_end(avow_then(avow_all(fx.loop, &p, 1), take_with_memory, NULL),
+		 "end");
+	avow_settle(call.context, fx_box_new(3));
+	fx_run();
+	fx_expect("taken|end:!a value of type fx_box cannot be copied");
+	ck_assert_int_eq(fx.boxes, 0);
+}
+
+static avow_value take_list(avow_value list, void *where)
+{
+	*(avow_value *)where = avow_take(list);
+	return avow_none();
+}
+
+static void *drop_in_thread(void *value)
+{
+	avow_drop(*(avow_value *)value);
+	return NULL;
+}
+
+/* Dropped in another thread while the loop's own lets go of it too. */
+FX_TEST(memory_of_a_call_may_end_with_a_list_in_another_thread)
+{
+	avow_value list;
+	pthread_t thread;
+	const avow_call call = avow_begin(fx.loop, "call");
+	char *const text = avow_alloc(call.context, 16);
+	avow_promise *const p = avow_end(call, true, 0);
+	avow_hold(p);
+	avow_then(avow_all(fx.loop, &p, 1), take_list, &list);
+	avow_settle(call.context, avow_ptr(strcpy(text, "text")));
+	fx_run();
+	ck_assert_str_eq(avow_ptr_get(avow_list_at(list, 0)), "text");
+	pthread_create(&thread, NULL, drop_in_thread, &list);
+	avow_release(p);
+	fx_free_loop();
+	pthread_join(thread, NULL);
 }
 
 
