@@ -6,11 +6,13 @@
  * cancelled with whom and in which order, who owns the values, what is left
  * when memory or the loop goes away in between.
  *
- * Work is a call whose cancel hook logs.
+ * Work is a call whose cancel hook logs; what is settled by hand stands in an
+ * array of pending promises, so that a test reads as the order of events.
  */
 #include "scene.h"
 
 #include <pthread.h>
+
 
 static avow_value note_kind(avow_value value, void *name)
 {
@@ -218,6 +220,105 @@ FX_TEST(memory_of_a_call_may_end_with_a_list_in_another_thread)
 	pthread_join(thread, NULL);
 }
 
+
+/* ------------------------------------------------------------------- Nothing */
+
+FX_TEST(some_of_which_none_are_wanted_handles_rejections_all_the_same)
+{
+	avow_promise *const p = avow_rejected(fx.loop, avow_errno(EIO));
+	note_end(avow_some(fx.loop, 0, &p, 1), "some");
+	fx_run();
+	fx_expect("some:[]");
+}
+
+FX_TEST(some_of_which_none_are_wanted_cancels_losers_if_asked)
+{
+	avow_promise *const p = work("w");
+	note_end(avow_some(fx.loop, 0, &p, 1, .cancel_losers = true), "some");
+	fx_run();
+	fx_expect("hook:w|some:[]");
+}
+
+/* The hook of a loser, right inside of the function that makes the promise. */
+static void run_the_loop(void *arg)
+{
+	(void)arg;
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	fx_log("hook");
+}
+
+static void free_the_loop(void *arg)
+{
+	(void)arg;
+	avow_loop_free(fx.loop);
+	fx_log("hook");
+}
+
+static avow_promise *some_of_nothing(avow_job_fn *hook)
+{
+	const avow_call call = avow_begin(fx.loop, "call");
+	avow_promise *const p = avow_end(call, true, 0);
+	avow_on_cancel(call.context, hook, NULL);
+	return avow_some(fx.loop, 0, &p, 1, .cancel_losers = true);
+}
+
+FX_TEST(the_promise_made_is_there_after_a_hook_has_run_the_loop)
+{
+	note_end(some_of_nothing(run_the_loop), "some");
+	fx_run();
+	fx_expect("hook|some:[]");
+}
+
+FX_TEST(a_hook_may_free_the_loop_while_the_promise_is_made)
+{
+	(void)some_of_nothing(free_the_loop);
+	fx.loop = NULL;
+	fx_expect("hook");
+}
+
+FX_TEST(a_signal_that_has_aborted_rejects_even_all_of_nothing)
+{
+	avow_abort *const stop = avow_abort_new(fx.loop);
+	avow_abort_with(stop, avow_errno(EINTR));
+	note_end(avow_all(fx.loop, NULL, 0, .signal = avow_abort_signal(stop)),
+		 "all");
+	fx_run();
+	fx_expect("all:!Interrupted system call");
+	avow_abort_free(stop);
+}
+
+
+/* ------------------------------------------------------------- Out of memory */
+
+static avow_value look_at_settled(avow_value list, void *arg)
+{
+	(void)arg;
+	fx_log("%s", avow_is_error(avow_list_at(list, 0)) ? "error" : "value");
+	return avow_none();
+}
+
+static void settle_without_memory(void *arg)
+{
+	avow_loop *const loop = avow_loop_new(fx.ev);
+	(void)arg;
+	if (!loop)
+		return;
+	avow_promise *const p = avow_resolved(loop, fx_box_new(1));
+	avow_hold(p);
+	avow_on(avow_all_settled(loop, &p, 1), .fulfilled = look_at_settled,
+		.rejected = fx_note_code, .arg = "code");
+	ev_run(fx.ev, 0);
+	avow_release(p);
+	avow_loop_free(loop);
+	const char *const log = fx_take_log();
+	ck_assert_msg(!strcmp(log, "value") || !strcmp(log, "code:0"), "%s",
+		      log);
+}
+
+FX_TEST(all_settled_never_says_that_what_was_fulfilled_has_failed)
+{
+	fx_sweep(settle_without_memory, NULL);
+}
 
 int main(void)
 {
