@@ -10,8 +10,6 @@
 #include <math.h>
 #include <pthread.h>
 
-enum { MANY = 16 };
-
 static avow_value note_kind(avow_value value, void *name)
 {
 	fx_log("%s:%s", (const char *)name, avow_is_cancelled(value) ?
@@ -140,6 +138,9 @@ static void free_controller(avow_value value, char *text, size_t size)
 FX_TEST(a_reason_may_free_the_controller_when_it_is_described)
 {
 	odd_stop = avow_abort_new(fx.loop);
+	avow_abort_with(odd_stop, odd_value(&odd_stop));
+	ck_assert_ptr_null(odd_stop);
+	odd_stop = avow_abort_new(fx.loop);
 	note_end(avow_abortable(work("w"), avow_abort_signal(odd_stop)), "end");
 	avow_abort_with(odd_stop, odd_value(&odd_stop));
 	fx_run();
@@ -222,6 +223,14 @@ static void end_timeout(void *arg)
 FX_TEST(a_timeout_without_memory_aborts_at_once)
 {
 	fx_sweep(end_timeout, NULL);
+}
+
+FX_TEST(a_timeout_without_a_clock_aborts_at_once)
+{
+	fx_destroy_ev();
+	avow_signal *const signal = avow_signal_timeout(fx.loop, 1.);
+	ck_assert(avow_error_is(avow_signal_reason(signal), &avow_core_domain,
+				AVOW_EABANDONED));
 }
 
 int main(void)
