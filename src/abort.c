@@ -5,16 +5,21 @@
  *
  * A listener lies in memory of whoever listens, so that leaving takes two
  * stores.  It counts as a use of its signal; the signal goes with its last use,
- * and never before a listener of its.  Nothing here touches the loop unless a
- * listener, which cannot outlive it, is there: controllers and held signals may
- * be freed after their loop.
+ * and never before a listener of its.  Listeners are promises, which cannot
+ * outlive the loop, and signals of several, which can; so nothing here touches
+ * the loop unless a promise listens: controllers and held signals may be freed,
+ * and aborted, after their loop.
+ *
+ * Signals of signals may stand on each other to any depth.  Aborting and
+ * freeing go down and up there in loops.
  */
 #include "task.h"
 
 #include <math.h>
 #include <string.h>
 
-/* `fn` is called once, with the listener off the list. */
+/* `fn` is called once, with the listener off the list; NULL for a signal of
+ * several, which `whose` is then. */
 struct listener {
 	uint32_t word; /* RAW: it may be a node of its own */
 	struct listener *next, *back;
@@ -28,6 +33,8 @@ struct avow_signal {
 	avow_loop *loop;      /* see above */
 	struct listener list; /* the head of the ring */
 	avow_value reason;    /* an error, once it has aborted */
+	avow_signal *below;   /* on the stack of those that are aborted, or on
+				 the list of those that are freed */
 	/* Signals that need no controller: */
 	struct listener *sources;
 	size_t source_count;
@@ -37,6 +44,25 @@ struct avow_signal {
 struct avow_abort {
 	avow_signal signal;
 };
+
+/* Where there was no memory for one, or where the loop is being freed: for all
+ * loops and threads, never listened to, never changed. */
+static avow_signal signal_no_memory = {
+	.reason = { { .i64 = ENOMEM }, &avow_errno_domain.type },
+};
+static avow_signal signal_no_loop = {
+	.reason = { { .i64 = AVOW_EABANDONED }, &avow_core_domain.type },
+};
+
+static bool signal_is_static(const avow_signal *signal)
+{
+	return signal == &signal_no_memory || signal == &signal_no_loop;
+}
+
+static avow_signal *signal_static(const avow_loop *loop)
+{
+	return avow__is_closing(loop) ? &signal_no_loop : &signal_no_memory;
+}
 
 /* ---------------------------------------------------------------- Lifetime */
 
@@ -66,46 +92,93 @@ static void listener_join(struct listener *listener, avow_signal *signal)
 	signal->uses++;
 }
 
-static void listener_leave(struct listener *listener)
+/* Off its list; returns the signal, of which one use is to be ended. */
+static avow_signal *listener_unlink(struct listener *listener)
 {
 	avow_signal *const signal = listener->signal;
 	if (!signal)
-		return;
+		return NULL;
 	listener->signal = NULL;
 	listener->back->next = listener->next;
 	listener->next->back = listener->back;
-	avow_signal_release(signal);
+	return signal;
 }
 
+static void listener_leave(struct listener *listener)
+{
+	avow_signal_release(listener_unlink(listener));
+}
+
+/* Its last use has ended, and none of its sources is needed any more. */
 static void signal_free(avow_signal *signal)
 {
-	for (size_t i = 0; i < signal->source_count; i++)
-		listener_leave(&signal->sources[i]);
+	const avow_value reason = signal->reason;
+	avow__free(signal);
+	avow__value_drop(reason); /* the program's code */
+}
+
+/*
+ * End one use of each source.  Those that nobody else uses go onto `list`, but
+ * for the ones with a timer: its end frees them, which may come later, if its
+ * handler is on the stack.  Nothing of the program's runs here.
+ */
+static avow_signal *signal_leave_sources(avow_signal *signal, avow_signal *list)
+{
+	for (size_t i = 0; i < signal->source_count; i++) {
+		avow_signal *const source =
+			listener_unlink(&signal->sources[i]);
+		if (!source || --source->uses > 0)
+			continue;
+		if (source->timer) {
+			avow_cancel(source->timer);
+		} else {
+			source->below = list;
+			list = source;
+		}
+	}
 	if (signal->sources)
 		avow__free(signal->sources);
-	avow__value_drop(signal->reason);
-	avow__free(signal);
+	signal->sources = NULL;
+	signal->source_count = 0;
+	return list;
+}
+
+/* Free all on the list, and what that leaves without a use. */
+static void signal_free_all(avow_signal *list)
+{
+	avow_signal *unused = NULL;
+	while (list) {
+		avow_signal *const signal = list;
+		list = signal_leave_sources(signal, signal->below);
+		signal->below = unused;
+		unused = signal;
+	}
+	while (unused) {
+		avow_signal *const signal = unused;
+		unused = signal->below;
+		signal_free(signal);
+	}
 }
 
 void avow_signal_hold(avow_signal *signal)
 {
-	if (signal)
+	if (signal && !signal_is_static(signal))
 		signal->uses++;
 }
 
 void avow_signal_release(avow_signal *signal)
 {
-	if (!signal)
+	if (!signal || signal_is_static(signal))
 		return;
 	CHECK(signal->uses > 0, NULL, "signal released more often than held");
 	if (--signal->uses > 0)
 		return;
-	/* The end of a timer frees it; that may come later, if its handler is
-	 * on the stack. */
-	if (signal->timer)
+	if (signal->timer) {
 		avow_cancel(signal->timer);
-	else
-		signal_free(signal);
+	} else {
+		signal->below = NULL;
+		signal_free_all(signal);
+	}
 }
 
 /* ---------------------------------------------------------------- Aborting */
@@ -115,6 +188,8 @@ static avow_value signal_error(avow_value reason)
 {
 	if (!reason.type)
 		return avow__core_error(AVOW_ECANCELLED);
+	CHECK(reason.type != &avow_promise_type, NULL,
+	      "aborted with a promise as reason");
 	if (!avow__value_is_error(reason))
 		return avow__reason(NULL, reason);
 	if (reason.type->drop && reason.type != &avow_error_type)
@@ -122,26 +197,66 @@ static avow_value signal_error(avow_value reason)
 	return reason;
 }
 
-/* Ends: a signal that has aborted gets no more listeners. */
-static void signal_fire(avow_signal *signal, avow_value error)
+/* Onto the stack, unless it has aborted before. */
+static avow_signal *signal_push(avow_signal *signal, avow_value error,
+				avow_signal *stack)
 {
 	if (signal->reason.type) {
 		avow__value_drop(error);
-		return;
+		return stack;
 	}
 	signal->reason = error;
-	if (signal->list.next == &signal->list)
-		return;
-	avow_loop *const loop = signal->loop;
 	signal->uses++; /* a listener may free the controller */
-	avow__enter(loop);
-	while (signal->list.next != &signal->list) {
-		struct listener *const listener = signal->list.next;
-		listener_leave(listener);
-		listener->fn(listener, avow_copy(signal->reason));
-	}
+	signal->below = stack;
+	return signal;
+}
+
+/* It has told all: it wants no sources any more. */
+static avow_signal *signal_pop(avow_signal *signal)
+{
+	avow_signal *const below = signal->below;
+	signal_free_all(signal_leave_sources(signal, NULL));
 	avow_signal_release(signal);
-	avow__leave(loop);
+	return below;
+}
+
+/* Tell one promise.  The first enters the loop, which is to be there until all
+ * have been told. */
+static void signal_tell(avow_signal *signal, struct listener *listener,
+			avow_loop **entered)
+{
+	if (!*entered) {
+		*entered = signal->loop;
+		CHECK(signal->loop->thread == avow__self(), NULL,
+		      "aborting from another thread than the loop's");
+		avow__enter(signal->loop);
+	}
+	listener->fn(listener, avow_copy(signal->reason));
+}
+
+/* Ends: a signal that has aborted gets no more listeners.  All on the stack are
+ * of one loop. */
+static void signal_fire(avow_signal *signal, avow_value error)
+{
+	avow_loop *entered = NULL;
+	avow_signal *stack = signal_push(signal, error, NULL);
+	while (stack) {
+		avow_signal *const top = stack;
+		struct listener *const listener = top->list.next;
+		if (listener == &top->list) {
+			stack = signal_pop(top);
+			continue;
+		}
+		(void)listener_unlink(listener);
+		top->uses--; /* never the last: it is on the stack */
+		if (listener->fn)
+			signal_tell(top, listener, &entered);
+		else
+			stack = signal_push(listener->whose,
+					    avow_copy(top->reason), stack);
+	}
+	if (entered)
+		avow__leave(entered);
 }
 
 bool avow_signal_is_aborted(const avow_signal *signal)
@@ -151,7 +266,10 @@ bool avow_signal_is_aborted(const avow_signal *signal)
 
 avow_value avow_signal_reason(const avow_signal *signal)
 {
-	return signal ? signal->reason : avow__none;
+	if (!signal)
+		return avow__none;
+	avow__lend(signal->reason);
+	return signal->reason;
 }
 
 /* ------------------------------------------------------------- Controllers */
@@ -178,7 +296,10 @@ void avow_abort_with(avow_abort *controller, avow_value reason)
 {
 	CHECK(controller, NULL, "avow_abort_with() with a NULL controller");
 	avow__given_check(reason);
-	signal_fire(&controller->signal, signal_error(reason));
+	avow_signal *const signal = &controller->signal;
+	signal->uses++; /* the text of the reason may be the program's */
+	signal_fire(signal, signal_error(reason));
+	avow_signal_release(signal);
 }
 
 /* -------------------------------------------------- Signals by themselves */
@@ -190,66 +311,73 @@ static void signal_drop(void *signal)
 
 static const avow_type signal_type = { .name = "signal", .drop = signal_drop };
 
-/* Out of memory, and nothing to free: one for all loops, never listened to. */
-static avow_signal signal_none = {
-	.uses = SIZE_MAX / 2,
-	.list = { .next = &signal_none.list, .back = &signal_none.list },
-	.reason = { { .i64 = ENOMEM }, &avow_errno_domain.type },
-};
-
 /* Good until this callback returns: that is what parked promises are. */
 static avow_signal *signal_lend(avow_signal *signal)
 {
+	avow_loop *const loop = signal->loop;
 	signal->uses++;
-	(void)avow_resolved_at(NULL, signal->loop,
-			       avow_own(signal, &signal_type));
-	if (signal->uses == 1) {
-		avow_signal_release(signal);
-		return &signal_none;
-	}
+	(void)avow_resolved_at(NULL, loop, avow_own(signal, &signal_type));
+	const bool is_lent = signal->uses > 1;
 	avow_signal_release(signal);
-	return signal;
+	return is_lent ? signal : signal_static(loop);
 }
 
-static void signal_on_source(struct listener *listener, avow_value reason)
+static void signal_check(const avow_loop *loop, const avow_signal *signal,
+			 const char *call)
 {
-	signal_fire(listener->whose, reason);
+	CHECK(signal, NULL, "%s with a NULL signal", call);
+	CHECK(signal_is_static(signal) || signal->loop == loop, NULL,
+	      "%s with a signal of another loop", call);
+}
+
+static void signal_listen(avow_signal *signal, avow_signal *const *list,
+			  size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		signal_check(signal->loop, list[i], "avow_signal_any()");
+		if (avow_signal_is_aborted(list[i])) {
+			signal_fire(signal, avow_copy(list[i]->reason));
+			return;
+		}
+		signal->sources[i] = (struct listener){ .whose = signal };
+		listener_join(&signal->sources[i], list[i]);
+		signal->source_count = i + 1;
+	}
 }
 
 avow_signal *avow_signal_any(avow_loop *loop, avow_signal *const *list,
 			     size_t count)
 {
 	avow__loop_entry(loop, "avow_signal_any()");
-	CHECK(list || !count, NULL, "avow_signal_any() of a NULL list");
 	avow_signal *const signal = signal_new(loop);
-	struct listener *const sources =
-		signal && count < SIZE_MAX / sizeof(*sources)
-			? avow__alloc(count * sizeof(*sources) + 1)
-			: NULL;
-	if (!sources) {
+	if (!signal)
+		return signal_static(loop);
+	if (!list && count) {
+		signal_fire(signal, avow_error_at(NULL, &avow_core_domain,
+						  AVOW_EINVALID,
+						  "a signal of a NULL list of "
+						  "%zu",
+						  count));
+		return signal_lend(signal);
+	}
+	if (count < SIZE_MAX / sizeof(*signal->sources))
+		signal->sources =
+			avow__alloc(count * sizeof(*signal->sources) + 1);
+	if (!signal->sources) {
 		avow_signal_release(signal);
-		return &signal_none;
+		return signal_static(loop);
 	}
-	signal->sources = sources;
-	for (size_t i = 0; i < count; i++) {
-		CHECK(list[i], NULL, "avow_signal_any() of a NULL signal");
-		if (avow_signal_is_aborted(list[i])) {
-			signal_fire(signal, avow_copy(list[i]->reason));
-			break;
-		}
-		sources[i] = (struct listener){ .fn = signal_on_source,
-						.whose = signal };
-		listener_join(&sources[i], list[i]);
-		signal->source_count = i + 1;
-	}
+	signal_listen(signal, list, count);
 	return signal_lend(signal);
 }
 
 static avow_value signal_on_timer(avow_value value, void *arg)
 {
-	if (avow__value_is_error(value))
+	if (!avow__value_is_error(value))
+		value = avow__core_error(AVOW_ETIMEOUT);
+	else if (avow_error_is(value, &avow_core_domain, AVOW_EABANDONED))
 		return avow_none(); /* the loop is being freed */
-	signal_fire(arg, avow__core_error(AVOW_ETIMEOUT));
+	signal_fire(arg, avow_copy(value));
 	return avow_none();
 }
 
@@ -266,7 +394,7 @@ avow_signal *avow_signal_timeout(avow_loop *loop, double seconds)
 	avow__loop_entry(loop, "avow_signal_timeout()");
 	avow_signal *const signal = signal_new(loop);
 	if (!signal)
-		return &signal_none;
+		return signal_static(loop);
 	if (!isfinite(seconds) || seconds < 0) {
 		signal_fire(signal, avow_error_at(NULL, &avow_core_domain,
 						  AVOW_EINVALID,
@@ -274,16 +402,24 @@ avow_signal *avow_signal_timeout(avow_loop *loop, double seconds)
 						  seconds));
 		return signal_lend(signal);
 	}
+	avow_promise *const delay = avow_delay_at(NULL, loop, seconds);
+	if (avow__is_settled(delay)) {
+		delay->word |= HANDLED;
+		signal_fire(signal, avow_copy(avow__owner(delay)->value));
+		return signal_lend(signal);
+	}
 	avow_promise *const timer =
-		avow_on_at(NULL, avow_delay_at(NULL, loop, seconds),
+		avow_on_at(NULL, delay,
 			   &(const avow_handlers){ .fulfilled = signal_on_timer,
 						   .rejected = signal_on_timer,
 						   .arg = signal,
 						   .drop = signal_timer_end });
-	if (avow__is_settled(timer))
+	if (avow__is_settled(timer)) {
+		avow_cancel(delay);
 		signal_fire(signal, avow_errno(ENOMEM));
-	else
+	} else {
 		signal->timer = timer;
+	}
 	return signal_lend(signal);
 }
 
@@ -294,14 +430,11 @@ struct signal_wait {
 	struct listener *listener;
 };
 
-static struct listener *listener_new(avow_loop *loop, avow_signal *signal)
+static struct listener *listener_new(avow_loop *loop)
 {
 	struct listener *const listener = avow__node_alloc(loop);
-	if (!listener)
-		return NULL;
-	*listener = (struct listener){ .word = RAW };
-	CHECK(signal == &signal_none || signal->loop == loop, NULL,
-	      "a signal of another loop");
+	if (listener)
+		*listener = (struct listener){ .word = RAW };
 	return listener;
 }
 
@@ -330,17 +463,17 @@ avow_promise *avow_signal_promise_at(const char *place, avow_loop *loop,
 				     avow_signal *signal)
 {
 	avow_promise *result;
-	CHECK(signal, place, "avow_signal_promise() with a NULL signal");
 	struct signal_wait *const wait =
 		avow__task_open(loop, place, "avow_signal_promise()",
 				sizeof(*wait), signal_wait_end, &result);
+	signal_check(loop, signal, "avow_signal_promise()");
 	if (!wait)
 		return result;
 	if (avow_signal_is_aborted(signal)) {
 		avow__task_settle(&wait->task, avow_copy(signal->reason));
 		return result;
 	}
-	wait->listener = listener_new(loop, signal);
+	wait->listener = listener_new(loop);
 	if (!wait->listener) {
 		avow__task_settle(&wait->task, avow_errno(ENOMEM));
 		return result;
@@ -368,7 +501,8 @@ avow_promise *avow_abortable_at(const char *place, avow_promise *p,
 	avow_loop *const loop = avow__entry(p, "avow_abortable()");
 	if (!signal)
 		return p;
-	struct listener *const listener = listener_new(loop, signal);
+	signal_check(loop, signal, "avow_abortable()");
+	struct listener *const listener = listener_new(loop);
 	if (!listener)
 		return loop->immortal;
 	avow_promise *const w =

@@ -9,8 +9,10 @@
  * rejection would have come down; then the hook of the work runs; then what
  * those promises had to drop is dropped, in the same order.  A handler may have
  * handed its argument on to that work, so the work stops before the argument
- * goes.  Hooks and drops are the program's code and may do anything: what is
- * on the way is marked RUNNING until its turn has come.
+ * goes.  The work may be a task that waits for many: then the way branches, all
+ * its branches are gone up first, and the drops come when all work has stopped.
+ * Hooks and drops are the program's code and may do anything: what is on the
+ * way is marked RUNNING until its turn has come.
  */
 #include "chain.h"
 
@@ -19,6 +21,7 @@ struct cancel_way {
 	avow_promise *first; /* where it began: gets the reason */
 	avow_value reason;
 	avow_promise *list; /* through `next`, nearest to the work first */
+	avow_promise *last; /* of the list */
 	avow_promise *root; /* whose work is to be told, or NULL */
 	avow_job_fn *hook;
 	void *hook_arg;
@@ -176,6 +179,8 @@ static avow_promise *cancel_detach(avow_loop *loop, avow_promise *p,
 		source = cancel_waiting_to_run(loop, p);
 	}
 	p->word |= RUNNING | ON_WAY;
+	if (!way->list)
+		way->last = p;
 	p->next = way->list;
 	way->list = p;
 	return source;
@@ -234,7 +239,13 @@ static avow_promise *cancel_running(avow_loop *loop, avow_promise *p,
 	return source;
 }
 
-static void cancel_from(avow_loop *loop, avow_promise *p, avow_value reason)
+/*
+ * All the way up from `p`, but for the drops: those who have any yet to do come
+ * before what is on the list `late`, which is further from the work.  A root
+ * does its own at once: a task says there whom else it does not want.
+ */
+static void cancel_from(avow_loop *loop, avow_promise *p, avow_value reason,
+			avow_promise **late)
 {
 	struct cancel_way way = { .first = p, .reason = reason };
 	while (p) {
@@ -247,20 +258,30 @@ static void cancel_from(avow_loop *loop, avow_promise *p, avow_value reason)
 	for (p = way.list; p; p = p->next)
 		cancel_settle(loop, p, &way);
 	cancel_tell(loop, &way);
-	while (way.list) {
-		avow_promise *done = way.list;
-		way.list = done->next;
-		avow__finish_late(loop, done);
+	p = way.list;
+	if (p && p == way.root) {
+		way.list = p->next;
+		avow__finish_late(loop, p);
+	}
+	if (way.list) {
+		way.last->next = *late;
+		*late = way.list;
 	}
 }
 
-/* An input's source, which one more does not want. */
-static void cancel_source(avow_loop *loop, avow_promise *source)
+/* The next input on the list: one more that does not want its source. */
+static void cancel_doomed(avow_loop *loop, struct avow__doomed *doomed,
+			  avow_promise **late)
 {
+	avow_promise *const input = doomed->head;
+	avow_promise *const source = input->source;
+	doomed->head = input->next;
+	avow__node_free(loop, input);
 	if (avow__is_settled(source))
 		avow__unuse_in_call(loop, source);
 	else if (--source->uses == 0)
-		cancel_from(loop, source, avow__core_error(AVOW_ECANCELLED));
+		cancel_from(loop, source, avow__core_error(AVOW_ECANCELLED),
+			    late);
 }
 
 /* Cancel `p`, if there is one, and then what that leaves unwanted. */
@@ -268,17 +289,21 @@ static void cancel_all(avow_loop *loop, avow_promise *p, avow_value reason,
 		       struct avow__doomed doomed)
 {
 	struct avow__doomed *const outer = loop->doomed;
+	avow_promise *late = NULL;
 	avow__enter(loop);
 	const bool was = avow__call_begin(loop);
+	doomed.busy = loop->busy;
 	loop->doomed = &doomed;
 	if (p)
-		cancel_from(loop, p, reason);
-	while (doomed.head) {
-		avow_promise *const input = doomed.head;
-		avow_promise *const source = input->source;
-		doomed.head = input->next;
-		avow__node_free(loop, input);
-		cancel_source(loop, source);
+		cancel_from(loop, p, reason, &late);
+	while (doomed.head || late) {
+		if (doomed.head) {
+			cancel_doomed(loop, &doomed, &late);
+		} else {
+			p = late;
+			late = p->next;
+			avow__finish_late(loop, p);
+		}
 	}
 	loop->doomed = outer;
 	avow__call_end(loop, was);
@@ -289,9 +314,10 @@ void avow__give_up(avow_loop *loop, avow_promise *input)
 {
 	struct avow__doomed *const doomed = loop->doomed;
 	input->next = NULL;
-	if (!doomed)
+	/* The program's code, called from there, may have called us again. */
+	if (!doomed || doomed->busy != loop->busy)
 		cancel_all(loop, NULL, avow__none,
-			   (struct avow__doomed){ input, input });
+			   (struct avow__doomed){ input, input, 0 });
 	else if (doomed->head)
 		doomed->tail = doomed->tail->next = input;
 	else
@@ -304,7 +330,7 @@ void avow__cancel_with(avow_loop *loop, avow_promise *p, avow_value reason)
 		avow__value_drop(reason);
 	else
 		cancel_all(loop, p, reason,
-			   (struct avow__doomed){ NULL, NULL });
+			   (struct avow__doomed){ NULL, NULL, 0 });
 }
 
 void avow_cancel(avow_promise *p)

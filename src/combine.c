@@ -86,9 +86,13 @@ static void join_give_errors(struct join *join)
 {
 	struct avow__list *const list = join->list;
 	struct avow__list *const errors = join_list_new(list->count);
-	for (size_t i = 0; errors && i < list->count; i++) {
+	size_t count = 0;
+	for (size_t i = 0; i < list->count; i++) {
 		avow_value *const item = &list->items[i];
 		if (!item->type || join_is_waiting(join, item))
+			continue;
+		count++;
+		if (!errors)
 			continue;
 		errors->items[errors->count++] = *item;
 		*item = avow__none;
@@ -98,14 +102,15 @@ static void join_give_errors(struct join *join)
 		avow__error_around(
 			join->task.promise->place, AVOW_EAGGREGATE,
 			errors ? avow_own(errors, &avow_list_type) : avow__none,
-			"%zu of %zu promises were rejected",
-			errors ? errors->count : list->count, list->count));
+			"%zu of %zu promises were rejected", count,
+			list->count));
 }
 
 static void join_on_value(struct join *join, avow_promise *input,
 			  avow_value *item)
 {
 	struct avow__list *const chosen = join->chosen;
+	const bool is_rejected = input->source->word & AVOW_REJECTED;
 	const avow_value value =
 		avow__input_take(avow__task_loop(&join->task), input);
 	*item = avow__none;
@@ -113,7 +118,7 @@ static void join_on_value(struct join *join, avow_promise *input,
 		*item = value;
 	else
 		chosen->items[chosen->count++] = value;
-	if (UNLIKELY(avow__value_is_error(value)) && join->kind != ALL_SETTLED)
+	if (UNLIKELY(avow__value_is_error(value)) && !is_rejected)
 		avow__task_settle(&join->task, avow_errno(ENOMEM));
 	else if (chosen && !--join->wanted)
 		join_fulfil(join, &join->chosen);
@@ -172,7 +177,7 @@ static void join_on_input(void *node)
 	struct join *const join = (struct join *)(uintptr_t)item->type;
 	const avow_promise *const source = input->source;
 	const size_t waiting = --join->waiting;
-	const uint32_t rare = ALIAS | AVOW_REJECTED;
+	const uint32_t rare = ALIAS | EXTRA | AVOW_REJECTED;
 	const avow_type *const type = source->value.type;
 	if (UNLIKELY(join->kind != ALL || !waiting || source->word & rare) ||
 	    UNLIKELY(type && type->drop)) {
@@ -191,7 +196,7 @@ static void join_on_input(void *node)
 static inline bool join_is_there(const struct join *join,
 				 const avow_promise *source)
 {
-	const uint32_t mask = AVOW_FULFILLED | AVOW_REJECTED | ALIAS;
+	const uint32_t mask = AVOW_FULFILLED | AVOW_REJECTED | ALIAS | EXTRA;
 	const avow_type *const type = source->value.type;
 	return join->kind <= ALL_SETTLED &&
 	       (source->word & mask) == AVOW_FULFILLED && !(type && type->drop);
@@ -223,16 +228,16 @@ static bool join_wait(avow_loop *loop, const char *place, struct join *join,
 	return true;
 }
 
-/* Nothing to wait for, as in ECMAScript. */
-static bool join_is_decided(struct join *join, size_t count)
+/* Nothing to wait for: all are settled at once but for a race, as in
+ * ECMAScript. */
+static void join_decide_at_once(struct join *join, size_t count)
 {
-	if (join->kind == SOME ? !join->wanted : !count && join->kind < ANY)
+	if (join->kind == SOME && !join->wanted)
+		join_fulfil(join, &join->chosen);
+	else if (!count && (join->kind == ALL || join->kind == ALL_SETTLED))
 		join_fulfil(join, &join->list);
 	else if (!count && join->kind == ANY)
 		join_give_errors(join);
-	else
-		return false;
-	return true;
 }
 
 static avow_value join_bad(const char *place, const char *call,
@@ -247,6 +252,18 @@ static avow_value join_bad(const char *place, const char *call,
 				     "%s of %zu promises: %zu are wanted", call,
 				     count, wanted);
 	return avow__none;
+}
+
+/* False when out of memory. */
+static bool join_start(avow_loop *loop, const char *place, struct join *join,
+		       avow_promise *const *list, size_t count)
+{
+	join->list = join_list_new(count);
+	if (join->kind == SOME)
+		join->chosen = join_list_new(join->wanted);
+	if (!join->list || (join->kind == SOME && !join->chosen))
+		return false;
+	return join_wait(loop, place, join, list, count);
 }
 
 static avow_promise *join_open(const char *place, avow_loop *loop,
@@ -268,20 +285,17 @@ static avow_promise *join_open(const char *place, avow_loop *loop,
 	join->kind = (unsigned char)kind;
 	join->cancels_losers = options->cancel_losers;
 	join->wanted = kind == ANY ? 1 : wanted;
-	join->list = join_list_new(count);
-	if (kind == SOME)
-		join->chosen = join_list_new(wanted);
-	if (!join->list || (kind == SOME && !join->chosen)) {
+	/* Losers may be cancelled in here, and their hooks do anything. */
+	avow__enter(loop);
+	result->uses++;
+	if (join_start(loop, place, join, list, count))
+		join_decide_at_once(join, count);
+	else
 		avow__task_settle(&join->task, avow_errno(ENOMEM));
-		return result;
-	}
-	if (join_is_decided(join, count))
-		return result;
-	if (!join_wait(loop, place, join, list, count)) {
-		avow__task_settle(&join->task, avow_errno(ENOMEM));
-		return result;
-	}
-	return avow_abortable_at(place, result, options->signal);
+	avow__unuse_in_call(loop, result);
+	result = avow_abortable_at(place, result, options->signal);
+	avow__leave(loop);
+	return result;
 }
 
 #define JOIN(name, kind)                                                     \

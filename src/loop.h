@@ -115,6 +115,7 @@ struct avow_loop {
 /* Inputs whose sources are to be given up; a list through `next`. */
 struct avow__doomed {
 	avow_promise *head, *tail;
+	unsigned busy;		/* the loop's, where they are given up */
 };
 
 /*

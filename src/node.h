@@ -133,7 +133,9 @@ struct avow__slot {
 /* Memory of avow_alloc(), a list of blocks. */
 struct avow__memory {
 	struct avow__memory *next;
-	unsigned uses;		/* of the first block: the call, the promise */
+	/* Of the first block: the call, the promise, a box (value.h), which may
+	 * end in any thread. */
+	unsigned uses;
 };
 
 /* What does not fit in a node.  Its own size is a node's. */

@@ -170,7 +170,6 @@ struct avow__extra *avow__extra_of(avow_loop *loop, avow_promise *p);
 /* `p` has settled: run its drops, free what is not needed any longer. */
 void avow__extra_finish(avow_loop *loop, avow_promise *p);
 void avow__slots_clear(avow_loop *loop, struct avow__extra *extra);
-void avow__memory_free(struct avow__memory *memory);
 
 /* Where a linked, pending promise is linked. */
 static inline void avow__unlink(avow_loop *loop, avow_promise *p)

@@ -76,17 +76,6 @@ static void reap_free(avow_loop *loop, avow_promise *p)
 		avow__memory_free(memory);
 }
 
-void avow__memory_free(struct avow__memory *memory)
-{
-	if (memory && --memory->uses > 0)
-		return;
-	while (memory) {
-		struct avow__memory *next = memory->next;
-		avow__free(memory);
-		memory = next;
-	}
-}
-
 void avow__park(avow_loop *loop, avow_promise *p)
 {
 	if (p->word & (PARKED | RUNNING | IMMORTAL))

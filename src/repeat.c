@@ -32,7 +32,7 @@ avow_value avow_done(avow_value result)
 	if (!result.type || avow__value_is_error(result))
 		return result.type ? result : avow_own(NULL, &done_type);
 	avow__given_check(result);
-	struct avow__shared *const box = avow__shared_new(result);
+	struct avow__shared *const box = avow__shared_new(result, NULL);
 	if (box)
 		return avow_own(box, &done_type);
 	avow__value_drop(result);
@@ -44,18 +44,18 @@ bool avow_is_done(avow_value value)
 	return value.type == &done_type;
 }
 
-/* The result, moved out of a box that nobody else can read. */
-static avow_value done_open(avow_value value)
+/* The result in what `p`, of which the caller has a use, was settled with:
+ * moved out of its box where nobody else can read that. */
+static avow_value done_open(const avow_loop *loop, avow_promise *p)
 {
-	struct avow__shared *const box = value.as.ptr;
-	avow_value result = avow__none;
-	if (box && __atomic_load_n(&box->head.uses, __ATOMIC_ACQUIRE) == 1) {
-		result = box->value;
-		box->value = avow__none;
-	} else if (box) {
-		result = avow_copy(box->value);
-	}
-	avow__value_drop(value);
+	struct avow__shared *const box = avow__owner(p)->value.as.ptr;
+	if (!box)
+		return avow__none;
+	if (!avow__is_sole(loop, p) ||
+	    __atomic_load_n(&box->head.uses, __ATOMIC_ACQUIRE) != 1)
+		return avow_copy(box->value);
+	const avow_value result = box->value;
+	box->value = avow__none;
 	return result;
 }
 
@@ -114,6 +114,19 @@ static avow_value laps_reduce(avow_value sum, void *arg)
 
 static void laps_next(struct laps *laps);
 
+/* Copying the result may be the program's code, and end the laps. */
+static void laps_done(avow_loop *loop, struct laps *laps, avow_promise *last)
+{
+	avow_promise *const p = laps->task.promise;
+	p->uses++;
+	const avow_value result = done_open(loop, last);
+	if (avow__is_settled(p))
+		avow__value_drop(result);
+	else
+		avow__task_settle(&laps->task, result);
+	avow__unuse(loop, p);
+}
+
 /* A lap has ended well: it is the sum now, or the end. */
 static void laps_on_sum(struct laps *laps, avow_promise *input)
 {
@@ -125,12 +138,10 @@ static void laps_on_sum(struct laps *laps, avow_promise *input)
 	laps->item = NULL;
 	laps->index++;
 	avow__input_end(loop, input);
-	if (laps->fn && avow_is_done(avow__owner(sum)->value)) {
-		const avow_value done = avow__use_take(loop, sum);
-		avow__task_settle(&laps->task, done_open(done));
-	} else {
+	if (laps->fn && avow_is_done(avow__owner(sum)->value))
+		laps_done(loop, laps, sum);
+	else
 		laps_next(laps);
-	}
 	/* Drops are the program's code, and may end the laps. */
 	if (item)
 		avow__unuse(loop, item);

@@ -119,8 +119,7 @@ static inline void call_close(avow_loop *loop, struct avow__call *call)
 /* avow_alloc() has made the extra block. */
 static void call_share_memory(struct avow__call *call, avow_promise *p)
 {
-	call->memory->uses++;
-	p->extra->memory = call->memory;
+	p->extra->memory = avow__memory_share(call->memory);
 }
 
 void avow__call_over(avow_loop *loop, avow_promise *p)

@@ -17,12 +17,12 @@ static void task_free(avow_loop *loop, struct avow__task *task)
 		avow__free(task);
 }
 
-/* The cancel hook.  A loop that is being freed abandons each promise by
- * itself: nothing is to be given up there. */
+/* The cancel hook.  A loop that ends abandons each promise by itself, and locks
+ * it first: nothing is to be given up there. */
 static void task_cancel(void *arg)
 {
 	struct avow__task *task = arg;
-	task->is_cancelled = !avow__is_closing(avow__task_loop(task));
+	task->is_cancelled = !(task->promise->word & LOCKED);
 }
 
 /* The drop: the promise has settled. */
@@ -97,7 +97,7 @@ static avow_value task_share(avow_loop *loop, avow_promise *owner)
 		owner->word & IMMORTAL ? NULL : avow__extra_of(loop, owner);
 	struct avow__shared *shared = extra ? avow__shared_of(extra) : NULL;
 	if (extra && !shared) {
-		shared = avow__shared_new(value);
+		shared = avow__shared_new(value, NULL);
 		if (shared) {
 			extra->word |= ALIAS;
 			extra->shared = shared;
@@ -108,7 +108,7 @@ static avow_value task_share(avow_loop *loop, avow_promise *owner)
 	return avow__container_copy(avow_own(shared, &avow__shared_type));
 }
 
-avow_value avow__use_take(avow_loop *loop, avow_promise *source)
+static avow_value task_take(avow_loop *loop, const avow_promise *source)
 {
 	avow_promise *const owner = avow__owner(source);
 	const avow_value value = owner->value;
@@ -118,6 +118,32 @@ avow_value avow__use_take(avow_loop *loop, avow_promise *source)
 		return task_share(loop, owner);
 	owner->value = avow__none;
 	return value;
+}
+
+/* The value may point into memory of the call that `p` is of, which is there as
+ * long as `p`: a box keeps it as long as the value. */
+static avow_value task_keep_memory(const avow_promise *p, avow_value value)
+{
+	struct avow__memory *const memory =
+		(p->word & (ROOT | EXTRA)) == (ROOT | EXTRA) ? p->extra->memory
+							     : NULL;
+	if (!memory || !value.type)
+		return value;
+	struct avow__shared *const shared = avow__shared_new(value, memory);
+	if (shared)
+		return avow_own(shared, &avow__shared_type);
+	avow__value_drop(value); /* not moved, with an extra block: not last */
+	return avow_errno(ENOMEM);
+}
+
+avow_value avow__use_take(avow_loop *loop, avow_promise *source)
+{
+	const avow_promise *const owner = avow__owner(source);
+	const avow_value value = task_take(loop, source);
+	if (LIKELY(!((source->word | owner->word) & EXTRA)))
+		return value;
+	const avow_value kept = task_keep_memory(source, value);
+	return owner == source ? kept : task_keep_memory(owner, kept);
 }
 
 void avow__input_leave(avow_loop *loop, avow_promise *input)

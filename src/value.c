@@ -47,17 +47,38 @@ avow_value avow__container_copy(avow_value value)
 
 /* ----------------------------------------------------------- Shared values */
 
+struct avow__memory *avow__memory_share(struct avow__memory *memory)
+{
+	__atomic_add_fetch(&memory->uses, 1, __ATOMIC_RELAXED);
+	return memory;
+}
+
+void avow__memory_free(struct avow__memory *memory)
+{
+	if (memory &&
+	    __atomic_sub_fetch(&memory->uses, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	while (memory) {
+		struct avow__memory *next = memory->next;
+		avow__free(memory);
+		memory = next;
+	}
+}
+
 static void value_end_shared(struct avow__container *container)
 {
 	struct avow__shared *shared = (struct avow__shared *)container;
+	struct avow__memory *memory = shared->memory;
 	avow__value_drop(shared->value);
 	avow__free(shared);
+	avow__memory_free(memory);
 }
 
 const avow_type avow__shared_type = { .name = "shared",
 				      .drop = avow__container_drop };
 
-struct avow__shared *avow__shared_new(avow_value value)
+struct avow__shared *avow__shared_new(avow_value value,
+				      struct avow__memory *memory)
 {
 	struct avow__shared *shared = avow__alloc(sizeof(*shared));
 	if (!shared)
@@ -65,14 +86,19 @@ struct avow__shared *avow__shared_new(avow_value value)
 	shared->head =
 		(struct avow__container){ .uses = 1, .end = value_end_shared };
 	shared->value = value;
+	shared->memory = memory ? avow__memory_share(memory) : NULL;
 	return shared;
 }
 
-/* What an item of a list stands for. */
+/* What an item of a list stands for: a box for what is in it, and there may be
+ * one in that. */
 static avow_value value_opened(avow_value item)
 {
-	const struct avow__shared *shared = item.as.ptr;
-	return item.type == &avow__shared_type ? shared->value : item;
+	while (item.type == &avow__shared_type) {
+		const struct avow__shared *shared = item.as.ptr;
+		item = shared->value;
+	}
+	return item;
 }
 
 /* ----------------------------------------------------------------- Types */
@@ -291,13 +317,15 @@ static avow_value value_take_copy(const avow_loop *loop, avow_value value)
 	return copy;
 }
 
-/* The item of a list that nobody else has: is it `value`, and ours alone? */
+/* The item of a list that nobody else has: is it `value`, and ours alone?  (A
+ * box in a box is one that keeps memory.) */
 static bool value_take_item(avow_value *item, avow_value value)
 {
 	struct avow__shared *shared = NULL;
 	if (item->type == &avow__shared_type) {
 		shared = item->as.ptr;
-		if (__atomic_load_n(&shared->head.uses, __ATOMIC_ACQUIRE) != 1)
+		if (shared->memory || /* it may not outlive that */
+		    __atomic_load_n(&shared->head.uses, __ATOMIC_ACQUIRE) != 1)
 			return false;
 	}
 	if (!avow__value_same(value, value_opened(*item)))

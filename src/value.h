@@ -33,6 +33,10 @@ struct avow__list {
 /* The head of a list in memory of avow__alloc(), whose items come later. */
 void avow__list_init(struct avow__list *list, size_t count);
 
+/* One owner more of the memory of a call; and one less, NULL included. */
+struct avow__memory *avow__memory_share(struct avow__memory *memory);
+void avow__memory_free(struct avow__memory *memory);
+
 /*
  * A value that has several owners although its type cannot be copied: a promise
  * and the lists that took it from there.  An item of avow__shared_type stands
@@ -41,10 +45,12 @@ void avow__list_init(struct avow__list *list, size_t count);
 struct avow__shared {
 	struct avow__container head;
 	avow_value value;
+	struct avow__memory *memory; /* which it may point into, or NULL */
 };
 extern const avow_type avow__shared_type;
 /* A box around `value`, with one owner; NULL when out of memory. */
-struct avow__shared *avow__shared_new(avow_value value);
+struct avow__shared *avow__shared_new(avow_value value,
+				      struct avow__memory *memory);
 
 static const avow_value avow__none = { { NULL }, NULL };
 

@@ -58,7 +58,9 @@ AVOW_API avow_signal *avow_abort_signal(avow_abort *controller);
  *
  * Ownership   takes `reason`.  None stands for AVOW_ECANCELLED, which is never
  *             reported as unhandled; a reason that is no error is wrapped in
- *             one (AVOW_EREASON).
+ *             one (AVOW_EREASON), and so is an error of a type of the
+ *             program's that has a drop (avow_cause() gives it).  A promise is
+ *             a programming error.
  * Calls back  cancel hooks and drops.  They may free the controller.
  * Since       0.2
  */
@@ -69,11 +71,14 @@ AVOW_API void avow_abort_with(avow_abort *controller, avow_value reason);
  * and after that for as long as something is tied to them or they are held.
  *
  * avow_signal_any() aborts as soon as one of `list` does, with its reason; an
- * empty list never does.  avow_signal_timeout() aborts after `seconds` with
- * AVOW_ETIMEOUT; it keeps ev_run() alive while something is tied to it.
+ * empty list never does.  The array stays the caller's; one signal may stand in
+ * it twice.  avow_signal_timeout() aborts after `seconds` with AVOW_ETIMEOUT; it
+ * keeps ev_run() alive while something is tied to it or it is held.
  *
- * Returns     a signal, never NULL.  Out of memory, or a time that is negative
- *             or not finite (AVOW_EINVALID), gives one that is aborted.
+ * Returns     a signal, never NULL.  Out of memory, NULL for a list with a
+ *             count, or a time that is negative or not finite (AVOW_EINVALID),
+ *             gives one that is aborted, and so does a loop that is being freed
+ *             (AVOW_EABANDONED).
  * Since       0.2
  */
 AVOW_API avow_signal *avow_signal_any(avow_loop *loop, avow_signal *const *list,
@@ -102,9 +107,10 @@ avow_signal_promise_at(const char *place, avow_loop *loop, avow_signal *signal);
 #define avow_signal_promise(...) avow_signal_promise_at(AVOW_HERE, __VA_ARGS__)
 
 /*
- * As `p`, but when `signal` aborts first the promise returned is cancelled,
- * which cancels `p` too unless somebody else waits for it, and is rejected with
- * the reason.  With no signal (NULL) it is `p` itself.
+ * As `p`, but when `signal` aborts before it has settled, or has aborted, the
+ * promise returned is cancelled, which cancels `p` too unless somebody else
+ * waits for it, and is rejected with the reason.  With no signal (NULL) it is
+ * `p` itself.
  *
  * Since       0.2
  */
