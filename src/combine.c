@@ -30,6 +30,21 @@ static bool join_is_waiting(const struct join *join, const avow_value *item)
 	return item->type == (const avow_type *)join;
 }
 
+static size_t join_list_size(size_t count)
+{
+	return sizeof(struct avow__list) + count * sizeof(avow_value);
+}
+
+static struct avow__list *join_list_new(size_t count, void *alloc(size_t))
+{
+	struct avow__list *list = NULL;
+	if (count < SIZE_MAX / sizeof(avow_value) - sizeof(*list))
+		list = alloc(join_list_size(count));
+	if (list)
+		avow__list_init(list, 0);
+	return list;
+}
+
 static void join_list_drop(struct avow__list *list)
 {
 	if (list)
@@ -58,7 +73,10 @@ static void join_end(struct avow__task *task, bool is_cancelled)
 			avow__input_leave(loop, item->as.ptr);
 		*item = avow__none;
 	}
-	join_list_drop(list);
+	if (join->kind == RACE && list)
+		avow_block_free_(list, join_list_size(list->count));
+	else
+		join_list_drop(list);
 	join_list_drop(join->chosen);
 }
 
@@ -70,22 +88,12 @@ static void join_fulfil(struct join *join, struct avow__list **list)
 	avow__task_settle(&join->task, value);
 }
 
-static struct avow__list *join_list_new(size_t count)
-{
-	struct avow__list *list = NULL;
-	if (count < (SIZE_MAX - sizeof(*list)) / sizeof(avow_value))
-		list = avow__alloc(sizeof(*list) + count * sizeof(avow_value));
-	if (list)
-		avow__list_init(list, 0);
-	return list;
-}
-
 /* Rejected with the errors so far, in the order of the array.  Out of memory
  * loses them, and keeps the code. */
 static void join_give_errors(struct join *join)
 {
 	struct avow__list *const list = join->list;
-	struct avow__list *const errors = join_list_new(list->count);
+	struct avow__list *const errors = join_list_new(list->count, avow__alloc);
 	size_t count = 0;
 	for (size_t i = 0; i < list->count; i++) {
 		avow_value *const item = &list->items[i];
@@ -258,9 +266,12 @@ static avow_value join_bad(const char *place, const char *call,
 static bool join_start(avow_loop *loop, const char *place, struct join *join,
 		       avow_promise *const *list, size_t count)
 {
-	join->list = join_list_new(count);
+	/* The list of a race is nobody's result; small blocks are cached. */
+	join->list = join_list_new(count, join->kind == RACE ?
+						  avow_block_alloc_ :
+						  avow__alloc);
 	if (join->kind == SOME)
-		join->chosen = join_list_new(join->wanted);
+		join->chosen = join_list_new(join->wanted, avow__alloc);
 	if (!join->list || (join->kind == SOME && !join->chosen))
 		return false;
 	return join_wait(loop, place, join, list, count);
