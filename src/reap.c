@@ -81,7 +81,9 @@ void avow__park(avow_loop *loop, avow_promise *p)
 	if (p->word & (PARKED | RUNNING | IMMORTAL))
 		return;
 	unsigned depth = avow__depth_of(p);
-	if (UNLIKELY(avow__is_nested(loop))) {
+	/* Deeper than this callback: of a loop nested in an earlier one, or
+	 * never given out.  A loop nested from here on must not reap it. */
+	if (UNLIKELY(depth > DEPTH_BASE)) {
 		const unsigned now = avow__depth_now(loop);
 		depth = depth < now ? depth : now;
 	}

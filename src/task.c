@@ -157,6 +157,7 @@ avow_promise *avow__input_own(avow_loop *loop, const char *place,
 			      avow_promise *lap, avow_job_fn *fn, void *arg)
 {
 	avow_promise *const input = avow__input(loop, place, lap, fn, arg);
+	avow__unseen(lap);
 	if (!input)
 		avow_cancel(lap);
 	return input;
@@ -168,4 +169,18 @@ void avow__input_own_end(avow_loop *loop, avow_promise *input)
 		avow__input_leave(loop, input);
 	else
 		avow__input_give_up(loop, input);
+}
+
+avow_promise *avow__task_abortable(const char *place, avow_promise *result,
+				   avow_signal *signal)
+{
+	avow_loop *const loop = avow__slab_of(result)->loop;
+	if (!signal)
+		return result;
+	avow__enter(loop);
+	avow_promise *const w = avow_abortable_at(place, result, signal);
+	if (w->word & IMMORTAL)
+		avow_cancel(result);
+	avow__leave(loop);
+	return w;
 }

@@ -101,6 +101,17 @@ static inline avow_promise *avow__input(avow_loop *loop, const char *place,
 	return input;
 }
 
+/*
+ * Nobody has a handle of `p`, nor ever gets one: what it holds may move however
+ * deep the loop is nested by then.  A tool that is begun outside and waited for
+ * by avow_wait() has its first promises from further out.
+ */
+static inline void avow__unseen(avow_promise *p)
+{
+	p->word = (p->word & ((1u << DEPTH_SHIFT) - 1)) |
+		  (uint32_t)DEPTH_MAX << DEPTH_SHIFT;
+}
+
 /* What has come, in `fn`; borrowed.  An error when it was rejected. */
 static inline avow_value avow__input_value(const avow_promise *input)
 {
@@ -149,6 +160,14 @@ static inline void avow__input_give_up(avow_loop *loop, avow_promise *input)
 avow_promise *avow__input_own(avow_loop *loop, const char *place,
 			      avow_promise *lap, avow_job_fn *fn, void *arg);
 void avow__input_own_end(avow_loop *loop, avow_promise *input);
+
+/*
+ * What a tool returns at its end: avow_abortable_at() of the promise of its
+ * task.  Out of memory ends the task too: it must not go on unseen, calling
+ * functions with what the program has ended upon the rejection.
+ */
+avow_promise *avow__task_abortable(const char *place, avow_promise *result,
+				   avow_signal *signal);
 
 /* Misuse unless there is such a loop, and it is this thread's. */
 static inline void avow__loop_entry(const avow_loop *loop, const char *call)

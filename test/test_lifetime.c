@@ -444,6 +444,38 @@ FX_TEST(a_promise_may_be_released_in_another_callback)
 	ck_assert_ptr_null(slot);
 }
 
+/* Got two loops deep, and released one loop deep. */
+static void hold_in_nested_loop(void *where)
+{
+	avow_promise **const slot = where;
+	/* Once the nested loop has drained it knows its depth. */
+	avow_then(avow_resolved(fx.loop, avow_none()), fx_note, "nested");
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	fx_later(0., hold_in_callback, slot);
+	while (!*slot)
+		ev_run(fx.ev, EVRUN_ONCE);
+}
+
+static void release_and_nest(void *where)
+{
+	avow_promise **const slot = where;
+	avow_release(*slot);
+	avow_then(avow_resolved(fx.loop, avow_none()), fx_note, "nested");
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	fx_log("%s", *slot ? fx_text(avow_value_of(*slot)) : "gone");
+}
+
+FX_TEST(a_promise_released_further_out_than_it_was_got_survives_what_is_nested)
+{
+	avow_promise *slot = NULL;
+	fx_in_callback(hold_in_nested_loop, &slot);
+	fx_expect("nested:none");
+	fx_in_callback(release_and_nest, &slot);
+	fx_expect("nested:none|1");
+	fx_run();
+	ck_assert_ptr_null(slot);
+}
+
 FX_TEST(releasing_a_pending_promise_does_not_end_it)
 {
 	avow_promise *const p = avow_pending(fx.loop);
