@@ -26,6 +26,8 @@ struct map_lap {
 	size_t index;
 };
 
+typedef char map_lap_fits[sizeof(struct map_lap) <= NODE_SIZE ? 1 : -1];
+
 struct map {
 	struct avow__task task;
 	enum map_kind kind;
@@ -89,14 +91,14 @@ static bool map_reserve(struct map *map)
 
 /* A filter leaves holes where nothing passed; a marker tells them from items
  * that are none. */
-static const avow_type map_passed_type = { .name = "passed" };
+static const avow_type map_hole_type = { .name = "hole" };
 
 static void map_close_holes(struct avow__list *list)
 {
 	size_t kept = 0;
 	for (size_t i = 0; i < list->count; i++) {
 		const avow_value item = list->items[i];
-		if (item.type == &map_passed_type)
+		if (item.type == &map_hole_type)
 			continue;
 		list->items[i] = avow__none;
 		list->items[kept++] = item;
@@ -161,6 +163,15 @@ static void lap_close(avow_loop *loop, struct map *map, struct map_lap *lap)
 
 static void map_fill(struct map *map);
 
+static bool map_passes(const struct map *map, const avow_promise *input)
+{
+	const avow_value value = avow__input_value(input);
+	CHECK(value.type == &avow_bool_type, map_place(map),
+	      "the function of avow_filter() gave %s, not a bool",
+	      value.type ? value.type->name : "none");
+	return value.as.b;
+}
+
 /* The item of a filter that let it pass. */
 static avow_value map_passed(avow_loop *loop, struct map_lap *lap)
 {
@@ -175,9 +186,8 @@ static avow_value map_passed(avow_loop *loop, struct map_lap *lap)
 static bool map_keep(avow_loop *loop, struct map *map, struct map_lap *lap,
 		     avow_promise *input, avow_value *rest)
 {
-	const bool passes = map->kind == FILTER &&
-			    avow_bool_get(avow__input_value(input));
-	avow_value value = { { NULL }, &map_passed_type };
+	const bool passes = map->kind == FILTER && map_passes(map, input);
+	avow_value value = { { NULL }, &map_hole_type };
 	if (map->kind == EACH)
 		return true;
 	if (map->kind == MAP)
@@ -359,7 +369,7 @@ static avow_promise *map_open(const char *place, avow_loop *loop,
 	map->is_ordered = !walk->unordered;
 	map->collects = walk->collect && kind == MAP;
 	map_fill(map);
-	return avow_abortable_at(place, result, walk->signal);
+	return avow__task_abortable(place, result, walk->signal);
 }
 
 avow_promise *avow_map_at(const char *place, avow_loop *loop, size_t count,

@@ -32,6 +32,8 @@ avow_value avow_done(avow_value result)
 	if (!result.type || avow__value_is_error(result))
 		return result.type ? result : avow_own(NULL, &done_type);
 	avow__given_check(result);
+	CHECK(result.type != &avow_promise_type, NULL,
+	      "avow_done() of a promise: avow_await() one of avow_done()");
 	struct avow__shared *const box = avow__shared_new(result, NULL);
 	if (box)
 		return avow_own(box, &done_type);
@@ -106,20 +108,30 @@ static void laps_no_memory(struct laps *laps)
 static avow_value laps_reduce(avow_value sum, void *arg)
 {
 	const struct laps *const laps = arg;
-	const avow_value item = laps->item ? avow__owner(laps->item)->value
-					   : avow_int((int64_t)laps->index);
-	avow__lend(item);
-	return laps->reducer(sum, item, laps->arg);
+	avow_promise *const item = laps->item;
+	if (!item)
+		return laps->reducer(sum, avow_int((int64_t)laps->index),
+				     laps->arg);
+	/* The reducer may end the laps, and in a loop nested in it what they
+	 * let go is reaped. */
+	avow_loop *const loop = avow__task_loop(&laps->task);
+	const avow_value value = avow__owner(item)->value;
+	item->uses++;
+	avow__lend(value);
+	const avow_value result = laps->reducer(sum, value, laps->arg);
+	avow__unuse_in_call(loop, item);
+	return result;
 }
 
 static void laps_next(struct laps *laps);
 
-/* Copying the result may be the program's code, and end the laps. */
-static void laps_done(avow_loop *loop, struct laps *laps, avow_promise *last)
+/* The sum is avow_done(): settle with its result, unless making a copy of that
+ * has ended the laps already. */
+static void laps_finish(avow_loop *loop, struct laps *laps)
 {
 	avow_promise *const p = laps->task.promise;
 	p->uses++;
-	const avow_value result = done_open(loop, last);
+	const avow_value result = done_open(loop, laps->sum);
 	if (avow__is_settled(p))
 		avow__value_drop(result);
 	else
@@ -127,19 +139,24 @@ static void laps_done(avow_loop *loop, struct laps *laps, avow_promise *last)
 	avow__unuse(loop, p);
 }
 
+/* What `input` waited for is the sum now. */
+static void laps_keep(avow_loop *loop, struct laps *laps, avow_promise *input)
+{
+	laps->sum = input->source;
+	laps->sum->uses++;
+	avow__input_end(loop, input);
+}
+
 /* A lap has ended well: it is the sum now, or the end. */
 static void laps_on_sum(struct laps *laps, avow_promise *input)
 {
 	avow_loop *const loop = avow__slab_of(input)->loop;
 	avow_promise *const item = laps->item;
-	avow_promise *const sum = input->source;
-	sum->uses++;
-	laps->sum = sum;
 	laps->item = NULL;
 	laps->index++;
-	avow__input_end(loop, input);
-	if (laps->fn && avow_is_done(avow__owner(sum)->value))
-		laps_done(loop, laps, sum);
+	laps_keep(loop, laps, input);
+	if (laps->fn && avow_is_done(avow__owner(laps->sum)->value))
+		laps_finish(loop, laps);
 	else
 		laps_next(laps);
 	/* Drops are the program's code, and may end the laps. */
@@ -220,6 +237,36 @@ static void laps_next(struct laps *laps)
 	}
 }
 
+/* `.initial` was a promise or an error, and has settled. */
+static void laps_on_initial(void *node)
+{
+	avow_promise *const input = node;
+	struct laps *const laps = input->arg;
+	laps->input = NULL;
+	if (input->source->word & AVOW_REJECTED) {
+		avow__task_settle_as(&laps->task, input);
+		return;
+	}
+	laps_keep(avow__slab_of(input)->loop, laps, input);
+	laps_next(laps);
+}
+
+static void laps_start(avow_loop *loop, struct laps *laps, avow_value initial)
+{
+	avow_promise *const p =
+		avow_resolved_at(laps_place(laps), loop, initial);
+	const bool was = avow__call_begin(loop);
+	if (p->word & AVOW_FULFILLED) {
+		avow__unseen(p);
+		p->uses++;
+		laps->sum = p;
+		laps_next(laps);
+	} else {
+		laps_wait(laps, p, laps_on_initial);
+	}
+	avow__call_end(loop, was);
+}
+
 static avow_promise *laps_open(const char *place, avow_loop *loop,
 			       const char *call, const struct laps *begun,
 			       const avow_walk *walk)
@@ -240,12 +287,11 @@ static avow_promise *laps_open(const char *place, avow_loop *loop,
 	laps->count = begun->count;
 	laps->from = walk->from;
 	laps->arg = walk->arg;
-	laps->sum = avow_resolved_at(place, loop, walk->initial);
-	laps->sum->uses++;
-	const bool was = avow__call_begin(loop);
-	laps_next(laps);
-	avow__call_end(loop, was);
-	return avow_abortable_at(place, result, walk->signal);
+	avow__enter(loop);
+	laps_start(loop, laps, walk->initial);
+	result = avow__task_abortable(place, result, walk->signal);
+	avow__leave(loop);
+	return result;
 }
 
 avow_promise *avow_repeat_at(const char *place, avow_loop *loop,
