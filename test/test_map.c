@@ -877,6 +877,10 @@ FX_TEST(a_map_without_memory_for_what_is_shared_is_rejected)
 {
 	avow_promise *const held = avow_resolved(fx.loop, fx_box_new(1));
 	avow_hold(held);
+	/* With AVOW_DEBUG the first promise that goes allocates. */
+	noted(avow_map(fx.loop, 1, nothing, NULL));
+	fx_run();
+	fx_expect("[none]");
 	noted(avow_map(fx.loop, 1, await_held, held));
 	fx_fail_once(0);
 	fx_run();
@@ -1454,6 +1458,205 @@ FX_TEST(a_map_may_end_in_a_loop_nested_in_its_function)
 	fx_run();
 	fx_expect("fn:2|!Input/output error|fn:0");
 	ck_assert_int_eq(fx.boxes, 0);
+}
+
+
+/* ------------------------------------------------------------------ Random */
+
+/*
+ * Maps of random kinds whose functions give values, errors, promises and maps
+ * of their own, cancel and settle each other at random, and run the loop
+ * nested.  Nothing is compared but what is left: nothing.
+ */
+enum { CHAOS = 16 };
+
+static struct chaos {
+	uint32_t seed;
+	size_t budget; /* calls until all is quiet */
+	int nested;
+	avow_promise *maps[CHAOS], *pending[CHAOS]; /* slots */
+} chaos;
+
+static uint32_t roll(uint32_t sides)
+{
+	chaos.seed = chaos.seed * 1664525u + 1013904223u;
+	return (chaos.seed >> 16) % sides;
+}
+
+static avow_promise *chaos_begin(void);
+
+static avow_promise *chaos_pending(void)
+{
+	avow_promise **const slot = &chaos.pending[roll(CHAOS)];
+	if (*slot)
+		avow_resolve(*slot, fx_twin_new(1));
+	if (*slot)
+		avow_unslot(slot);
+	avow_promise *const p = avow_pending(fx.loop);
+	avow_slot(p, slot);
+	return p;
+}
+
+static void chaos_disturb(void)
+{
+	switch (roll(12)) {
+	case 0:
+		avow_cancel(chaos.maps[roll(CHAOS)]);
+		break;
+	case 1:
+		avow_cancel(chaos.pending[roll(CHAOS)]);
+		break;
+	case 2:
+	case 3:
+	case 4:
+		if (chaos.pending[0])
+			avow_resolve(chaos.pending[0], fx_box_new(1));
+		break;
+	case 5:
+		if (chaos.nested++ < 3)
+			ev_run(fx.ev, EVRUN_NOWAIT);
+		chaos.nested--;
+		break;
+	case 6:
+		if (chaos.nested++ < 3 && chaos.maps[0])
+			fx_text(avow_wait(chaos.maps[0]));
+		chaos.nested--;
+		break;
+	default:
+		break;
+	}
+}
+
+static avow_value chaos_value(avow_value item, bool is_bool)
+{
+	if (!chaos.budget)
+		return is_bool ? avow_bool(true) : avow_none();
+	chaos.budget--;
+	chaos_disturb();
+	if (is_bool)
+		return avow_bool(roll(2));
+	switch (roll(10)) {
+	case 0:
+		return avow_errno(EIO);
+	case 1:
+	case 2:
+		return avow_await(chaos_pending());
+	case 3:
+		return avow_await(chaos_begin());
+	case 4:
+		return avow_take(item);
+	case 5:
+		return item;
+	case 6:
+		return avow_await(
+			points_later(fx.loop, (int)roll(4), fx_box_new(1)));
+	default:
+		return fx_twin_new(1);
+	}
+}
+
+static avow_value chaos_fn(avow_value item, void *arg)
+{
+	(void)arg;
+	return chaos_value(item, false);
+}
+
+static avow_value chaos_passes(avow_value item, void *arg)
+{
+	(void)arg;
+	return chaos_value(item, true);
+}
+
+static avow_value chaos_reducer(avow_value sum, avow_value item, void *arg)
+{
+	(void)arg;
+	return roll(3) ? chaos_value(sum, false) : avow_take(item);
+}
+
+static avow_value chaos_lap(avow_value value, void *arg)
+{
+	(void)arg;
+	if (!chaos.budget || !roll(5))
+		return avow_done(avow_take(value));
+	return chaos_value(value, false);
+}
+
+static avow_value chaos_pull(avow_value index, void *arg)
+{
+	(void)arg;
+	return avow_int_get(index) > 5 ? avow_done(fx_box_new(1))
+				       : chaos_value(index, false);
+}
+
+static avow_promise *chaos_make(const avow_walk *walk)
+{
+	const size_t count = walk->pull ? AVOW_UNTIL_DONE : roll(9);
+	switch (roll(6)) {
+	case 0:
+		return avow_filter_at(AVOW_HERE, fx.loop, count, chaos_passes,
+				      walk);
+	case 1:
+		return avow_each_at(AVOW_HERE, fx.loop, count, chaos_fn, walk);
+	case 2:
+		return avow_reduce(
+			fx.loop, count, chaos_reducer, NULL, .pull = walk->pull,
+			.initial = roll(2) ? fx_box_new(1)
+					   : avow_await(chaos_pending()));
+	case 3:
+		return avow_repeat(fx.loop, chaos_lap, NULL,
+				   .initial = fx_twin_new(1));
+	default:
+		return avow_map_at(AVOW_HERE, fx.loop, count, chaos_fn, walk);
+	}
+}
+
+static avow_promise *chaos_begin(void)
+{
+	const avow_walk walk = { .limit = (ptrdiff_t)roll(4),
+				 .pull = roll(2) ? chaos_pull : NULL,
+				 .unordered = roll(2),
+				 .collect = roll(2) };
+	avow_promise **const slot = &chaos.maps[roll(CHAOS)];
+	avow_promise *const p = chaos_make(&walk);
+	avow_catch(p, nothing, NULL);
+	if (*slot)
+		avow_unslot(slot);
+	avow_slot(p, slot);
+	return p;
+}
+
+static void chaos_once(uint32_t seed)
+{
+	chaos = (struct chaos){ .seed = seed, .budget = 200 };
+	for (int i = 0; i < 4; i++)
+		chaos_begin();
+	fx_run();
+	for (size_t i = 0; i < CHAOS; i++) {
+		if (chaos.pending[i])
+			avow_resolve(chaos.pending[i], fx_box_new(1));
+	}
+	chaos.budget = 0;
+	fx_run();
+	avow_loop_free(fx.loop);
+	ck_assert_msg(fx.boxes == 0, "seed %u: %d boxes left", seed, fx.boxes);
+	fx.loop = avow_loop_new(fx.ev);
+	ck_assert_ptr_nonnull(fx.loop);
+}
+
+static void ignore_report(avow_loop *loop, const avow_report *report, void *arg)
+{
+	(void)loop;
+	(void)report;
+	(void)arg;
+}
+
+FX_TEST_LIMIT(random_maps_leave_nothing, 20.)
+{
+	const uint32_t rounds = (uint32_t)fx_scale(1000);
+	for (uint32_t seed = 1; seed <= rounds; seed++) {
+		avow_loop_on_report(fx.loop, ignore_report, NULL);
+		chaos_once(seed);
+	}
 }
 
 int main(void)

@@ -29,6 +29,8 @@ void *photo_open(void (*done)(int, photo *, void *), void *ctx);
 void photo_go(void (*done)(int, photo *, void *), void *ctx);
 avow_promise *use(avow_loop *loop);
 avow_value keep(avow_value value, void *arg);
+avow_value add(avow_value sum, avow_value item, void *arg);
+avow_promise *use_map(avow_loop *loop, avow_signal *signal);
 
 AVOW_TYPE_DECLARE(plain, void *);
 AVOW_TYPE(plain, void *);
@@ -95,4 +97,40 @@ avow_promise *use(avow_loop *loop)
 	avow_reject(avow_pending(loop), avow_error(5, "%s", "five"));
 	(void)AVOW_PROMISIFY_VOID(loop, photo_go(on_photo, AVOW_CONTEXT));
 	return q;
+}
+
+avow_value add(avow_value sum, avow_value item, void *arg)
+{
+	(void)item, (void)arg;
+	return sum;
+}
+
+avow_promise *use_map(avow_loop *loop, avow_signal *signal)
+{
+	(void)avow_map(loop, 3, keep, NULL);
+	(void)avow_filter(loop, 3, keep, loop);
+	(void)avow_each(loop, 3, keep, NULL);
+	(void)avow_reduce(loop, 3, add, NULL);
+	(void)avow_repeat(loop, keep, loop);
+	avow_value value = avow_done(avow_int(1));
+	(void)avow_is_done(value);
+#if !defined(__cplusplus) || __cplusplus >= 202002L
+	(void)avow_map(loop, 3, keep, loop, .limit = 2, .collect = true);
+	(void)avow_filter(loop, AVOW_UNTIL_DONE, keep, loop, .limit = 2,
+			  .pull = keep, .from = loop, .unordered = true);
+	(void)avow_each(loop, AVOW_UNTIL_DONE, keep, NULL, .pull = keep);
+	(void)avow_reduce(loop, 3, add, NULL, .initial = value);
+	return avow_repeat(loop, keep, NULL, .initial = avow_int(1),
+			   .signal = signal);
+#else
+	avow_walk walk = avow_walk();
+	walk.limit = 2;
+	walk.signal = signal;
+	(void)avow_map(loop, 3, keep, walk);
+	(void)avow_filter(loop, 3, keep, walk);
+	(void)avow_each(loop, 3, keep, walk);
+	walk.initial = value;
+	(void)avow_reduce(loop, 3, add, walk);
+	return avow_repeat(loop, keep, walk);
+#endif
 }
