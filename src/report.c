@@ -48,13 +48,34 @@ static void report_places(const avow_report *report)
 			report->place[i]);
 }
 
-/* Bounded: a cause chain of any length prints its first ten. */
+/* So many causes are printed of one error, at most. */
+#define REPORT_CAUSES_MAX 10
+
+static void report_cause(avow_value cause)
+{
+	fprintf(stderr, "    caused by: ");
+	report_error(cause);
+}
+
+/* The causes of an aggregate stand beside each other, not behind. */
+static void report_list(avow_value list, size_t room)
+{
+	const size_t count = avow_list_count(list);
+	for (size_t i = 0; i < count && i < room; i++)
+		report_cause(avow_list_at(list, i));
+	if (count > room)
+		fprintf(stderr, "    and by %zu more\n", count - room);
+}
+
 static void report_causes(avow_value error)
 {
 	avow_value cause = avow_cause(error);
-	for (int i = 0; i < 10 && !avow_is_none(cause); i++) {
-		fprintf(stderr, "    caused by: ");
-		report_error(cause);
+	for (size_t room = REPORT_CAUSES_MAX; room && cause.type; room--) {
+		if (avow_is(cause, &avow_list_type)) {
+			report_list(cause, room);
+			return;
+		}
+		report_cause(cause);
 		cause = avow_cause(cause);
 	}
 }

@@ -467,6 +467,45 @@ FX_TEST(the_usual_hook_prints_causes)
 		      fx_abort_text());
 }
 
+/* What the usual hook prints of avow_any() over `count` rejections, wrapped. */
+static avow_value wrap_error(avow_value error, void *arg)
+{
+	(void)arg;
+	return avow_wrap(avow_take(error), "no mirror");
+}
+
+static void print_aggregate(size_t count)
+{
+	avow_promise *list[20];
+	avow_loop_on_report(fx.loop, NULL, NULL);
+	for (size_t i = 0; i < count; i++)
+		list[i] = avow_rejected(fx.loop, avow_error(EIO, "mirror %zu",
+							    i));
+	avow_catch(avow_any(fx.loop, list, count), wrap_error, NULL);
+	fx_run();
+	abort();
+}
+
+FX_TEST(the_usual_hook_prints_all_errors_of_an_aggregate)
+{
+	FX_ABORTS("    caused by: 2 of 2 promises were rejected (avow 11)",
+		  print_aggregate(2));
+	ck_assert_msg(strstr(fx_abort_text(),
+			     "    caused by: mirror 0 (errno 5)") &&
+			      strstr(fx_abort_text(),
+				     "    caused by: mirror 1 (errno 5)"),
+		      "%s", fx_abort_text());
+	ck_assert_msg(!strstr(fx_abort_text(), "more"), "%s", fx_abort_text());
+}
+
+FX_TEST(the_usual_hook_prints_ten_causes_at_most)
+{
+	FX_ABORTS("    and by 11 more", print_aggregate(20));
+	ck_assert_msg(strstr(fx_abort_text(), "mirror 8 ") &&
+			      !strstr(fx_abort_text(), "mirror 9 "),
+		      "%s", fx_abort_text());
+}
+
 static avow_promise *unhandled;
 
 static void hold_unhandled(avow_loop *loop, const avow_report *report,
