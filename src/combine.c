@@ -107,11 +107,11 @@ static void join_give_errors(struct join *join)
 	}
 	avow__task_settle(
 		&join->task,
-		avow__error_around(
-			join->task.promise->place, AVOW_EAGGREGATE,
-			errors ? avow_own(errors, &avow_list_type) : avow__none,
-			"%zu of %zu promises were rejected", count,
-			list->count));
+		avow__error_around(join->task.promise->place, AVOW_EAGGREGATE,
+				   errors ? avow_own(errors, &avow_list_type)
+					  : avow__none,
+				   "%zu of %zu promises were rejected", count,
+				   list->count));
 }
 
 static void join_on_value(struct join *join, avow_promise *input,
