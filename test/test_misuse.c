@@ -421,6 +421,24 @@ FX_TEST(debug_tells_a_handler_that_gives_its_argument_away)
 	fx_expect("box:1");
 }
 
+static avow_value drop_own_copy(avow_value value, void *copy)
+{
+	avow_drop(*(avow_value *)copy);
+	return value;
+}
+
+/* A copy of a list or an error is the same list or error. */
+FX_TEST(debug_lets_a_handler_drop_what_the_program_has_of_its_argument)
+{
+	const avow_value item = fx_box_new(1);
+	const avow_value list = avow_list(&item, 1);
+	avow_value copy = avow_copy(list);
+	avow_promise *const p = avow_resolved(fx.loop, list);
+	avow_then(avow_then(p, drop_own_copy, &copy), fx_note, NULL);
+	fx_run();
+	fx_expect("[box:1]");
+}
+
 FX_TEST(debug_tells_a_borrowed_item_that_is_returned)
 {
 	(void)first_item;
