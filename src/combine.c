@@ -296,15 +296,20 @@ static avow_promise *join_open(const char *place, avow_loop *loop,
 	join->kind = (unsigned char)kind;
 	join->cancels_losers = options->cancel_losers;
 	join->wanted = kind == ANY ? 1 : wanted;
-	/* Losers may be cancelled in here, and their hooks do anything. */
+	/* Hooks of what is cancelled in here may do anything: the signal, which
+	 * may be gone then, comes first. */
+	const bool is_aborted = avow_signal_is_aborted(options->signal);
 	avow__enter(loop);
-	result->uses++;
-	if (join_start(loop, place, join, list, count))
-		join_decide_at_once(join, count);
-	else
-		avow__task_settle(&join->task, avow_errno(ENOMEM));
-	avow__unuse_in_call(loop, result);
+	const bool is_started = join_start(loop, place, join, list, count);
 	result = avow_abortable_at(place, result, options->signal);
+	result->uses++;
+	if (!is_aborted || result->word & IMMORTAL) {
+		if (is_started)
+			join_decide_at_once(join, count);
+		else
+			avow__task_settle(&join->task, avow_errno(ENOMEM));
+	}
+	avow__unuse_in_call(loop, result);
 	avow__leave(loop);
 	return result;
 }

@@ -717,6 +717,27 @@ FX_TEST(a_signal_that_has_aborted_cancels_even_what_has_settled)
 	avow_abort_free(stop);
 }
 
+static void run_the_loop(void *arg)
+{
+	(void)arg;
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	fx_log("hook");
+}
+
+FX_TEST(what_is_aborted_at_once_is_there_after_a_hook_has_run_the_loop)
+{
+	avow_abort *const stop = avow_abort_new(fx.loop);
+	const avow_call call = avow_begin(fx.loop, "call");
+	avow_promise *p = avow_end(call, true, 0);
+	avow_on_cancel(call.context, run_the_loop, NULL);
+	avow_abort_with(stop, avow_errno(EIO));
+	p = avow_abortable(p, avow_abort_signal(stop));
+	note_end(p, "end");
+	fx_run();
+	fx_expect("hook|end:!Input/output error");
+	avow_abort_free(stop);
+}
+
 FX_TEST(several_signals_may_be_tied_to_one_promise)
 {
 	avow_abort *const a = avow_abort_new(fx.loop);

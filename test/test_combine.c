@@ -466,6 +466,20 @@ FX_TEST(the_promise_made_is_there_after_a_hook_has_run_the_loop)
 	fx_expect("hook|some:[]");
 }
 
+/* So is the signal, which is good until this callback returns. */
+FX_TEST(a_signal_is_looked_at_before_a_hook_runs_the_loop)
+{
+	const avow_call call = avow_begin(fx.loop, "call");
+	avow_promise *const p = avow_end(call, true, 0);
+	avow_on_cancel(call.context, run_the_loop, NULL);
+	avow_signal *const signal = avow_signal_any(fx.loop, NULL, 0);
+	note_end(avow_some(fx.loop, 0, &p, 1, .cancel_losers = true,
+			   .signal = signal),
+		 "some");
+	fx_run();
+	fx_expect("hook|some:[]");
+}
+
 FX_TEST(a_hook_may_free_the_loop_while_the_promise_is_made)
 {
 	(void)some_of_nothing(free_the_loop);
