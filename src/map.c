@@ -347,6 +347,7 @@ static avow_promise *map_open(const char *place, avow_loop *loop,
 {
 	avow_promise *result;
 	CHECK(fn, place, "%s with a NULL function", call);
+	CHECK(!walk->initial.type, place, "%s has no .initial", call);
 	struct map *const map = avow__task_open(loop, place, call, sizeof(*map),
 						map_end, &result);
 	if (!map)

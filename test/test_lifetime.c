@@ -818,7 +818,7 @@ static void burst(size_t many)
 	ck_assert_uint_eq(steps, many);
 }
 
-FX_TEST_LIMIT(memory_falls_back_after_a_burst_of_ten_million, 30.)
+FX_TEST_LIMIT(memory_falls_back_after_a_burst_of_ten_million, 120)
 {
 	const size_t bytes = fx_bytes();
 	burst(fx_scale(10000000));

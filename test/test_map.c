@@ -219,6 +219,12 @@ FX_TEST(an_unordered_map_gives_results_as_they_come)
 	fx_expect("[20,box:10,none,0]");
 }
 
+FX_TEST(a_map_that_is_given_something_to_begin_with_is_misuse)
+{
+	FX_ABORTS("avow_map() has no .initial",
+		  avow_map(fx.loop, 1, fx_note, NULL, .initial = avow_int(1)));
+}
+
 FX_TEST(a_map_without_a_function_is_misuse)
 {
 	FX_ABORTS("avow_map() with a NULL function",

@@ -50,7 +50,8 @@ typedef struct avow_walk {
 						 items */
 	void *from AVOW_UNSET_;		      /* given to pull; stays yours */
 	avow_value initial AVOW_UNSET_VALUE_; /* reduce, repeat: what they begin
-						 with, taken over */
+						 with, taken over; misuse in
+						 the others */
 	bool unordered AVOW_UNSET_; /* map, filter: the list is in the order
 				       in which they ended */
 	bool collect AVOW_UNSET_;   /* map: an error of fn is an item of the
