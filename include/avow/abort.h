@@ -20,10 +20,12 @@
  * rejected with the reason.  When the work has ended first it leaves the signal
  * in constant time, so a signal may live as long as the program.
  */
+/* Before the guard: when this one is included first, avow.h includes it again,
+ * where those that follow need it. */
+#include "../avow.h"
+
 #ifndef AVOW_ABORT_H
 #define AVOW_ABORT_H
-
-#include "../avow.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -23,10 +23,12 @@
  * `.cancel_losers` those that nobody else waits for are cancelled.  Cancelling
  * the promise returned always cancels those.
  */
+/* Before the guard: when this one is included first, avow.h includes it again,
+ * where those that follow need it. */
+#include "../avow.h"
+
 #ifndef AVOW_COMBINE_H
 #define AVOW_COMBINE_H
-
-#include "../avow.h"
 
 #ifdef __cplusplus
 extern "C" {
