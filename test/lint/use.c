@@ -28,6 +28,8 @@ int photo_id(void (*done)(int, photo *, void *), void *ctx);
 void *photo_open(void (*done)(int, photo *, void *), void *ctx);
 void photo_go(void (*done)(int, photo *, void *), void *ctx);
 avow_promise *use(avow_loop *loop);
+avow_promise *use_many(avow_loop *loop, avow_promise *const *list,
+		       size_t count);
 avow_value keep(avow_value value, void *arg);
 avow_value add(avow_value sum, avow_value item, void *arg);
 avow_promise *use_map(avow_loop *loop, avow_signal *signal);
@@ -44,8 +46,9 @@ AVOW_DOMAIN(pictures, photo_strerror);
 
 AVOW_CALLBACK(on_photo, AVOW_ERR(int, photo_strerror), AVOW_OWN(owned),
 	      AVOW_CTX(void *));
-AVOW_CALLBACK(on_answer, AVOW_CTX(const void *), AVOW_ERR_IN(int, pictures_domain),
-	      AVOW_NUM(double), AVOW_BYTES(const char *, size_t));
+AVOW_CALLBACK(on_answer, AVOW_CTX(const void *),
+	      AVOW_ERR_IN(int, pictures_domain), AVOW_NUM(double),
+	      AVOW_BYTES(const char *, size_t));
 AVOW_CALLBACK(on_nothing, AVOW_NEGERR(long, photo_strerror), AVOW_SKIP(char),
 	      AVOW_CTX(void *));
 AVOW_CALLBACK(on_copy, AVOW_CTX(void *), AVOW_COPY(shared, void *),
@@ -133,4 +136,36 @@ avow_promise *use_map(avow_loop *loop, avow_signal *signal)
 	(void)avow_reduce(loop, 3, add, walk);
 	return avow_repeat(loop, keep, walk);
 #endif
+/* Options by name where the language has that, and filled in where not. */
+avow_promise *use_many(avow_loop *loop, avow_promise *const *list, size_t count)
+{
+	avow_abort *stop = avow_abort_new(loop);
+	avow_signal *signal = avow_abort_signal(stop);
+	avow_promise *p = avow_all(loop, list, count);
+	p = avow_all_settled(loop, list, 1);
+	p = avow_any(loop, &p, 1);
+	p = avow_race(loop, list, count + 1);
+	p = avow_some(loop, 1, list, count);
+#if !defined(__cplusplus) || __cplusplus >= 202002L
+	p = avow_all(loop, list, count, .signal = signal);
+	p = avow_all_settled(loop, list, count, .signal = signal);
+	p = avow_any(loop, list, count, .cancel_losers = true);
+	p = avow_race(loop, &p, 1, .cancel_losers = true, .signal = signal);
+	p = avow_some(loop, 2, list, count, .cancel_losers = true);
+#else
+	avow_join join = avow_join();
+	join.count = count;
+	join.cancel_losers = true;
+	join.signal = signal;
+	p = avow_all(loop, list, join);
+	p = avow_all_settled(loop, list, join);
+	p = avow_any(loop, list, join);
+	p = avow_race(loop, list, join);
+	p = avow_some(loop, 2, list, join);
+#endif
+	p = avow_abortable(p, signal);
+	avow_catch(avow_signal_promise(loop, signal), keep, NULL);
+	avow_abort_with(stop, avow_none());
+	avow_abort_free(stop);
+	return p;
 }
