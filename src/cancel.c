@@ -269,17 +269,19 @@ static void cancel_from(avow_loop *loop, avow_promise *p, avow_value reason,
 	}
 }
 
-/* The next input on the list: one more that does not want its source. */
+/* The next input on the list: one more that does not want its source, or wants
+ * it to end whoever else does. */
 static void cancel_doomed(avow_loop *loop, struct avow__doomed *doomed,
 			  avow_promise **late)
 {
 	avow_promise *const input = doomed->head;
 	avow_promise *const source = input->source;
+	const bool whoever_wants = input->uses;
 	doomed->head = input->next;
 	avow__node_free(loop, input);
 	if (avow__is_settled(source))
 		avow__unuse_in_call(loop, source);
-	else if (--source->uses == 0)
+	else if (--source->uses == 0 || whoever_wants)
 		cancel_from(loop, source, avow__core_error(AVOW_ECANCELLED),
 			    late);
 }
@@ -310,10 +312,11 @@ static void cancel_all(avow_loop *loop, avow_promise *p, avow_value reason,
 	avow__leave(loop);
 }
 
-void avow__give_up(avow_loop *loop, avow_promise *input)
+void avow__give_up(avow_loop *loop, avow_promise *input, bool whoever_wants)
 {
 	struct avow__doomed *const doomed = loop->doomed;
 	input->next = NULL;
+	input->uses = whoever_wants; /* nobody uses an input */
 	/* The program's code, called from there, may have called us again. */
 	if (!doomed || doomed->busy != loop->busy)
 		cancel_all(loop, NULL, avow__none,

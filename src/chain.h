@@ -22,10 +22,10 @@ void avow__cancel_with(avow_loop *loop, avow_promise *p, avow_value reason);
 
 /*
  * End the use that `input` has of its source, and the input, which is linked
- * nowhere; cancel the source when nobody else wants it.  What stands on each
- * other to any depth is given up in a loop: right inside a cancellation of the
- * library's own this only queues.
+ * nowhere; cancel the source when nobody else wants it, or whoever does.  What
+ * stands on each other to any depth is given up in a loop: right inside a
+ * cancellation of the library's own this only queues.
  */
-void avow__give_up(avow_loop *loop, avow_promise *input);
+void avow__give_up(avow_loop *loop, avow_promise *input, bool whoever_wants);
 
 #endif

@@ -225,7 +225,8 @@ static void laps_next(struct laps *laps)
 	if (laps->index == laps->count) {
 		avow_promise *const sum = laps->sum;
 		laps->sum = NULL;
-		avow__task_settle_as_use(&laps->task, sum);
+		avow__task_settle_like(&laps->task, sum);
+		avow__unuse_in_call(loop, sum);
 	} else if (laps->pull) {
 		avow_promise *const source = avow_resolved_at(
 			place, loop, avow_int((int64_t)laps->index));

@@ -74,14 +74,22 @@ void avow__task_settle(struct avow__task *task, avow_value value)
 
 void avow__task_settle_as(struct avow__task *task, avow_promise *input)
 {
+	avow_loop *const loop = avow__task_loop(task);
 	avow_promise *const source = input->source;
-	avow__node_free(avow__task_loop(task), input);
-	avow__task_settle_as_use(task, source);
+	avow__node_free(loop, input);
+	avow__settle_alias(loop, task->promise, source, false);
 }
 
-void avow__task_settle_as_use(struct avow__task *task, avow_promise *source)
+void avow__task_settle_like(struct avow__task *task, avow_promise *source)
 {
-	avow__settle_alias(avow__task_loop(task), task->promise, source, false);
+	avow_loop *const loop = avow__task_loop(task);
+	avow__enter(loop);
+	const bool was = avow__call_begin(loop);
+	source->uses++;
+	source->word |= HANDLED;
+	avow__settle_alias(loop, task->promise, source, false);
+	avow__call_end(loop, was);
+	avow__leave(loop);
 }
 
 /* ----------------------------------------------------------------- Inputs */
@@ -183,4 +191,19 @@ avow_promise *avow__task_abortable(const char *place, avow_promise *result,
 		avow_cancel(result);
 	avow__leave(loop);
 	return w;
+
+/* A node that stands in no ring. */
+avow_promise *avow__doom_new(avow_loop *loop)
+{
+	avow_promise *const doom = avow__node_alloc(loop);
+	if (doom)
+		doom->word = RAW;
+	return doom;
+}
+
+void avow__doom(avow_loop *loop, avow_promise *doom, avow_promise *p)
+{
+	doom->source = p;
+	p->uses++;
+	avow__give_up(loop, doom, true);
 }

@@ -51,12 +51,12 @@ static inline avow_loop *avow__task_loop(const struct avow__task *task)
 	return avow__slab_of(task->promise)->loop;
 }
 
-/* Both settle the task's promise, so that the task is gone when they return.
+/* All settle the task's promise, so that the task is gone when they return.
  * The second takes over `input`, in its job, and gives its outcome. */
 void avow__task_settle(struct avow__task *task, avow_value value);
 void avow__task_settle_as(struct avow__task *task, avow_promise *input);
-/* The same with a use of a settled promise, which it takes over. */
-void avow__task_settle_as_use(struct avow__task *task, avow_promise *source);
+/* The same with the outcome of a settled promise that stays. */
+void avow__task_settle_like(struct avow__task *task, avow_promise *source);
 
 /* Misuse unless `source` is there, and of this loop. */
 static inline void avow__source_check(const avow_loop *loop,
@@ -148,8 +148,21 @@ static inline void avow__input_unlink(avow_loop *loop, avow_promise *input)
 void avow__input_leave(avow_loop *loop, avow_promise *input);
 static inline void avow__input_give_up(avow_loop *loop, avow_promise *input)
 {
-	avow__give_up(loop, input);
+	avow__give_up(loop, input, false);
 }
+/* The same, but the source is cancelled even if somebody else waits for it, as
+ * by avow_cancel(). */
+static inline void avow__input_cancel(avow_loop *loop, avow_promise *input)
+{
+	avow__give_up(loop, input, true);
+}
+
+/*
+ * A node set aside for a cancellation that must not fail, and what makes use of
+ * it: `p` is cancelled, whoever waits for it.  NULL when out of memory.
+ */
+avow_promise *avow__doom_new(avow_loop *loop);
+void avow__doom(avow_loop *loop, avow_promise *doom, avow_promise *p);
 
 /*
  * The same for a promise that the tool has made and nobody else knows, a lap:
