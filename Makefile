@@ -22,10 +22,16 @@ JOBS = $(shell nproc 2>/dev/null || echo 1)
 # The sources, from the bottom up; see test/lint/layers.sh.  Written out, so
 # that a stray file changes nothing.
 TOOLS = \
+	line \
 	abort \
 	combine \
 	map \
-	repeat
+	repeat \
+	group \
+	using \
+	semaphore \
+	queue \
+	rate
 
 SRC = alloc slab value error report debug sched reap promise root cancel \
 	chain task seat settler begin adapt $(TOOLS) loop libev watch
@@ -33,7 +39,8 @@ HEADERS = avow.h \
 	avow/callback.h \
 	avow/abort.h \
 	avow/combine.h \
-	avow/map.h
+	avow/map.h \
+	avow/scope.h
 MAN = $(notdir $(wildcard docs/man/*.3))
 # The demo's parts; every other program of docs is a file of its own.
 DEMO = demo order photo_demo photo httpd compare nested chain shop measure cost

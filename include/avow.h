@@ -1076,5 +1076,6 @@ template <class T, class M> T avow_filled_(M T::*, const T &options)
 #include "avow/abort.h"
 #include "avow/combine.h"
 #include "avow/map.h"
+#include "avow/scope.h"
 
 #endif /* AVOW_H */

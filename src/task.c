@@ -191,6 +191,7 @@ avow_promise *avow__task_abortable(const char *place, avow_promise *result,
 		avow_cancel(result);
 	avow__leave(loop);
 	return w;
+}
 
 /* A node that stands in no ring. */
 avow_promise *avow__doom_new(avow_loop *loop)

@@ -19,7 +19,8 @@ layers='
 watch
 libev
 loop lifecycle
-abort combine map repeat
+abort combine map repeat group using semaphore queue rate
+line
 task
 adapt begin settler seat call.h
 chain cancel

@@ -30,6 +30,7 @@ void photo_go(void (*done)(int, photo *, void *), void *ctx);
 avow_promise *use(avow_loop *loop);
 avow_promise *use_many(avow_loop *loop, avow_promise *const *list,
 		       size_t count);
+void scopes(avow_loop *loop, avow_signal *signal);
 avow_value keep(avow_value value, void *arg);
 avow_value add(avow_value sum, avow_value item, void *arg);
 avow_promise *use_map(avow_loop *loop, avow_signal *signal);
@@ -168,4 +169,36 @@ avow_promise *use_many(avow_loop *loop, avow_promise *const *list, size_t count)
 	avow_abort_with(stop, avow_none());
 	avow_abort_free(stop);
 	return p;
+void scopes(avow_loop *loop, avow_signal *signal)
+{
+	const avow_resource both[] = { { keep, keep, loop }, { keep, 0, 0 } };
+	avow_group *group = avow_group_new(loop);
+	avow_semaphore *two = avow_semaphore_new(loop, 2);
+	avow_queue *queue = avow_queue_new(loop, 8);
+	avow_rate *rate = avow_rate_new(loop, 10, 1.);
+	avow_group_add(group, avow_limit(two, keep, loop));
+	avow_group_add(group, avow_using(loop, both, 2, keep, NULL));
+	avow_group_add(group, avow_semaphore_acquire(two));
+	avow_group_add(group, avow_queue_push(queue, avow_int(3)));
+	avow_group_add(group, avow_queue_pop(queue));
+	avow_group_add(group, avow_rate_acquire(rate));
+	avow_group_add(group, avow_group_join(group));
+#if !defined(__cplusplus) || __cplusplus >= 202002L
+	avow_group *other = avow_group_new(loop, .keep_going = true);
+	avow_limit(two, keep, loop, .signal = signal);
+	avow_using(loop, both, 2, keep, NULL, .signal = signal);
+	avow_semaphore_acquire(two, .signal = signal);
+	avow_queue_push(queue, avow_int(3), .signal = signal);
+	avow_queue_pop(queue, .signal = signal);
+	avow_rate_acquire(rate, .signal = signal);
+	avow_group_join(other, .signal = signal);
+#else
+	avow_group_options options = { loop, true };
+	avow_scope_work work = { loop, signal };
+	avow_queue_item item = { avow_int(3), signal };
+	avow_group *other = avow_group_new(options);
+	avow_limit(two, keep, work);
+	avow_queue_push(queue, item);
+#endif
+	avow_group_free(other);
 }
