@@ -292,6 +292,7 @@ FX_TEST(a_failure_that_no_join_was_told_of_is_reported_by_the_free)
 {
 	avow_group *const group = avow_group_new(fx.loop);
 
+	const int line = __LINE__ + 1;
 	avow_group_add(group, failed());
 	fx_run();
 	fx_expect_reports("");
@@ -299,6 +300,7 @@ FX_TEST(a_failure_that_no_join_was_told_of_is_reported_by_the_free)
 	fx_run();
 
 	fx_expect_reports("unhandled:bad");
+	ck_assert_int_eq(fx_report_line(0), line);
 }
 
 FX_TEST(a_failure_that_no_join_was_told_of_is_reported_by_the_end)

@@ -342,6 +342,69 @@ FX_TEST_LIMIT(lines_of_hundreds_of_thousands_are_left_in_constant_time, 20)
 }
 
 
+/* Whatever is pushed, popped and cancelled in whatever order: what comes out is
+ * in order, and what does not come out has been dropped. */
+enum { SEATS = 20 };
+
+static avow_promise *seats[SEATS]; /* slots */
+static int last_out, count_out;
+
+static avow_value note_order(avow_value value, void *arg)
+{
+	const int number = fx_box_get(value)->number;
+	(void)arg;
+	ck_assert_int_gt(number, last_out);
+	last_out = number;
+	count_out++;
+	return avow_none();
+}
+
+static unsigned dice(unsigned sides)
+{
+	static uint32_t state = 4321;
+	state = state * 1664525 + 1013904223;
+	return (state >> 16) % sides;
+}
+
+static void use_seat(avow_promise **seat, int number, bool is_push)
+{
+	if (*seat)
+		avow_cancel(*seat);
+	else if (is_push)
+		avow_slot(avow_queue_push(queue, fx_box_new(number)), seat);
+	else
+		avow_slot(avow_then(avow_queue_pop(queue), note_order, NULL),
+			  seat);
+}
+
+static void at_random(size_t capacity)
+{
+	const int rounds = (int)fx_scale(50 * 1000);
+
+	open_queue(capacity);
+	last_out = count_out = 0;
+	for (int i = 1; i <= rounds; i++) {
+		/* In turns more pushes, and more pops. */
+		const unsigned odds = i / 200 % 2 ? 6 : 2;
+		use_seat(&seats[dice(SEATS)], i, dice(8) < odds);
+		if (dice(3) == 0)
+			ev_run(fx.ev, EVRUN_NOWAIT);
+		ck_assert_uint_le(avow_queue_count(queue), capacity);
+	}
+	ck_assert_int_gt(count_out, 0);
+	for (size_t s = 0; s < SEATS; s++)
+		avow_cancel(seats[s]);
+	close_queue();
+}
+
+FX_TEST_LIMIT(at_random_values_come_out_in_order_or_are_dropped, 20)
+{
+	at_random(0);
+	at_random(1);
+	at_random(5);
+}
+
+
 /* ------------------------------------------------------------------- Closing */
 
 FX_TEST(a_closed_queue_takes_nothing_and_gives_what_is_in_it)

@@ -6,6 +6,8 @@
  */
 #include "scene.h"
 
+#include <pthread.h>
+
 static avow_semaphore *sem;
 
 static avow_value keep_permit(avow_value permit, void *arg)
@@ -667,6 +669,114 @@ FX_TEST_LIMIT(a_limit_that_could_not_be_attached_leaves_the_line, 10)
 	fx_expect("got");
 	fx_take_reports();
 	all_back(1);
+}
+
+static void *drop_in_thread(void *permit)
+{
+	avow_drop(*(avow_value *)permit);
+	return NULL;
+}
+
+static void drop_elsewhere(avow_value *permit)
+{
+	pthread_t thread;
+	ck_assert_int_eq(pthread_create(&thread, NULL, drop_in_thread, permit),
+			 0);
+	pthread_join(thread, NULL);
+}
+
+FX_TEST(a_permit_that_somebody_waits_for_is_dropped_in_its_thread)
+{
+	avow_value one;
+
+	sem = avow_semaphore_new(fx.loop, 1);
+	avow_then(avow_semaphore_acquire(sem), keep_permit, &one);
+	avow_then(avow_semaphore_acquire(sem), note_permit, "second");
+	fx_run();
+	FX_ABORTS("another thread", drop_elsewhere(&one));
+	avow_drop(one);
+	fx_run();
+
+	fx_expect("got|second");
+	all_back(1);
+}
+
+/* Whatever is done in whatever order: acquired and kept, limited and pending,
+ * cancelled at any time, dropped late. */
+enum { PERMITS = 3, SEATS = 40 };
+
+static struct seat {
+	avow_promise *p; /* slot */
+	avow_value permit;
+} seats[SEATS];
+
+static avow_value keep_in_seat(avow_value permit, void *arg)
+{
+	struct seat *const seat = arg;
+	seat->permit = avow_take(permit);
+	return avow_none();
+}
+
+static avow_value work_in_turn(avow_value none, void *arg)
+{
+	(void)none;
+	if (++running > running_max)
+		running_max = running;
+	return avow_await(
+		avow_finally(arg ? avow_immediate(fx.loop)
+				 : avow_resolved(fx.loop, avow_none()),
+			     one_less, NULL));
+}
+
+static unsigned dice(unsigned sides)
+{
+	static uint32_t state = 12345;
+	state = state * 1664525 + 1013904223;
+	return (state >> 16) % sides;
+}
+
+static void use_seat(struct seat *seat)
+{
+	if (seat->permit.type) {
+		const avow_value permit = seat->permit;
+		seat->permit = avow_none();
+		avow_drop(permit);
+	} else if (seat->p) {
+		avow_cancel(seat->p);
+	} else if (dice(3)) {
+		avow_slot(avow_limit(sem, work_in_turn, dice(2) ? &fx : NULL),
+			  &seat->p);
+	} else {
+		avow_slot(avow_then(avow_semaphore_acquire(sem), keep_in_seat,
+				    seat),
+			  &seat->p);
+	}
+}
+
+FX_TEST_LIMIT(at_random_no_permit_is_lost_or_there_twice, 20)
+{
+	const size_t rounds = fx_scale(100 * 1000);
+
+	sem = avow_semaphore_new(fx.loop, PERMITS);
+	for (size_t i = 0; i < rounds; i++) {
+		size_t kept = 0;
+		use_seat(&seats[dice(SEATS)]);
+		if (dice(4) == 0)
+			ev_run(fx.ev, EVRUN_NOWAIT);
+		for (size_t s = 0; s < SEATS; s++)
+			kept += seats[s].permit.type != NULL;
+		ck_assert_uint_le(kept + avow_semaphore_available(sem),
+				  PERMITS);
+	}
+	for (size_t s = 0; s < SEATS; s++) {
+		avow_cancel(seats[s].p);
+		avow_drop(seats[s].permit);
+	}
+	fx_run();
+
+	ck_assert_int_eq(running, 0);
+	ck_assert_int_le(running_max, PERMITS);
+	all_back(PERMITS);
 }
 
 FX_TEST(misuse_of_a_semaphore_is_told)

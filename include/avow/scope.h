@@ -172,7 +172,9 @@ typedef struct avow_scope_work {
  *
  * Cancelling cancels the acquire that is pending, or the use; the promise is
  * rejected at once, and the releases follow.  What has been acquired by then is
- * released, also when nobody has heard of it yet.
+ * released, also when nobody has heard of it yet.  (What a cancelled `use` has
+ * to clean up by avow_finally(), or by an avow_using() of its own, goes on
+ * beside the releases: put what depends on each other into one list.)
  *
  * Values are borrowed by `acquire` and `use`.  A `release` may avow_take() its
  * own.
