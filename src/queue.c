@@ -31,14 +31,13 @@ typedef char push_fits[sizeof(struct push) <= NODE_SIZE ? 1 : -1];
 
 /* ----------------------------------------------------------------- The ring */
 
+/* (No memory holds so many that their size would overflow.) */
 static bool queue_grow(avow_queue *queue)
 {
 	const size_t size = queue->size ? queue->size : 4;
 	size_t wanted = queue->size ? 2 * size : size;
 	if (wanted > queue->capacity)
 		wanted = queue->capacity;
-	if (wanted > SIZE_MAX / 2 / sizeof(*queue->ring))
-		return false;
 	avow_value *const ring = avow__alloc(wanted * sizeof(*ring));
 	if (!ring)
 		return false;

@@ -4,6 +4,7 @@
  * Bounded queues: first in, first out, for values and for whoever waits; a
  * producer that is ahead waits, and no value is lost or dropped twice.
  */
+#include "hoard.h"
 #include "scene.h"
 
 static avow_queue *queue;
@@ -652,6 +653,23 @@ FX_TEST(a_push_that_finds_no_memory_is_rejected_and_the_rest_stays_in)
 
 	close_queue();
 	fx_take_log();
+}
+
+FX_TEST(without_any_memory_values_are_dropped_and_what_is_in_stays_in)
+{
+	open_queue(5);
+	avow_queue_push(queue, avow_int(1));
+	fx_run();
+	const avow_value box = fx_box_new(1);
+	hoard_begin(0);
+	ck_assert_int_eq(avow_state_of(avow_queue_push(queue, box)),
+			 AVOW_REJECTED);
+	ck_assert_int_eq(avow_state_of(avow_queue_pop(queue)), AVOW_REJECTED);
+	hoard_end();
+
+	ck_assert_int_eq(fx.boxes, 0);
+	ck_assert_uint_eq(avow_queue_count(queue), 1);
+	close_queue();
 }
 
 FX_TEST(misuse_of_a_queue_is_told)

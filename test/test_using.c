@@ -7,6 +7,7 @@
  * Most tests use three resources, a, b and c, that log what is done to them.
  * What happens at a stage is set beforehand: succeed, fail, wait, and so on.
  */
+#include "hoard.h"
 #include "scene.h"
 
 enum how { GIVE, FAIL, WAIT, LATER };
@@ -735,39 +736,81 @@ FX_TEST(whatever_cannot_be_allocated_all_is_released)
 	fx_sweep(without_memory, NULL);
 }
 
-/* The use takes all memory, the reserve included, and leaves `left` nodes. */
-static size_t left;
-
-static void nothing(void *arg)
+static avow_value give_number(avow_value value, void *arg)
 {
+	(void)value;
 	(void)arg;
+	return avow_int(1);
 }
+
+static size_t left;
+static enum how release_how;
 
 static avow_value take_all_memory(avow_value value, void *arg)
 {
-	avow_promise *spare[8];
 	(void)arg;
-	for (size_t i = 0; i < left; i++)
-		spare[i] = avow_resolved(fx.loop, avow_none());
-	fx_fail_from(0);
-	while (avow_post(fx.loop, nothing, NULL))
-		continue;
-	(void)spare;
-	(void)value;
-	return avow_none();
+	hoard_begin(left);
+	return value;
+}
+
+static avow_value release_somehow(avow_value value, void *name)
+{
+	fx_log("-%s", (const char *)name);
+	switch (release_how) {
+	case FAIL:
+		return avow_errno(EIO);
+	case WAIT:
+		return avow_await(
+			avow_resolved(avow_loop_current(), avow_none()));
+	case LATER:
+		return fx_box_new(1);
+	case GIVE:
+		break;
+	}
+	return value;
 }
 
 FX_TEST_LIMIT(a_release_is_called_even_when_memory_stays_away, 10)
 {
-	for (left = 0; left < 6; left++) {
-		reset();
-		b.release = left & 1 ? FAIL : GIVE;
-		avow_using(fx.loop, ints, 3, take_all_memory, NULL);
-		fx_run();
-		fx_fail_never();
-		fx_expect("+a(none)|+b(0)|+c(1)|-c(2)|-b(1)|-a(0)");
-		fx_take_reports();
+	const avow_resource things[] = { { give_number, release_somehow, "a" },
+					 { give_number, release_somehow,
+					   "b" } };
+
+	for (left = 0; left < 8; left++) {
+		for (int how = GIVE; how <= LATER; how++) {
+			reset();
+			release_how = (enum how)how;
+			avow_using(fx.loop, things, 2, take_all_memory, NULL);
+			fx_run();
+			hoard_end();
+			fx_expect("-b|-a");
+		}
 	}
+}
+
+FX_TEST_LIMIT(what_cannot_be_begun_for_lack_of_memory_is_rejected, 10)
+{
+	for (size_t i = 0; i < 24; i++) {
+		reset();
+		left = i % 12;
+		hoard_begin(left);
+		/* For the run there is memory, for promises there is none. */
+		if (i >= 12) {
+			fx_fail_never();
+			fx_fail_above(fx_bytes() + 4096);
+		}
+		avow_promise *const p = avow_using(fx.loop, ints, 1, use, NULL);
+		avow_hold(p);
+		fx_run();
+		ck_assert_int_ne(avow_state_of(p), AVOW_PENDING);
+		hoard_end();
+		avow_release(p);
+		const char *const log = fx_take_log();
+		ck_assert_int_eq(strstr(log, "+a") != NULL,
+				 strstr(log, "-a") != NULL);
+	}
+	fx_run();
+	fx_take_reports();
 }
 
 FX_TEST(misuse_of_resources_is_told)
