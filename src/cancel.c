@@ -318,7 +318,7 @@ void avow__give_up(avow_loop *loop, avow_promise *input, bool whoever_wants)
 	input->next = NULL;
 	input->uses = whoever_wants; /* nobody uses an input */
 	/* The program's code, called from there, may have called us again. */
-	if (!doomed || doomed->busy != loop->busy)
+	if (!avow__is_giving_up(loop))
 		cancel_all(loop, NULL, avow__none,
 			   (struct avow__doomed){ input, input, 0 });
 	else if (doomed->head)

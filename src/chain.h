@@ -27,5 +27,11 @@ void avow__cancel_with(avow_loop *loop, avow_promise *p, avow_value reason);
  * cancellation of the library's own this only queues.
  */
 void avow__give_up(avow_loop *loop, avow_promise *input, bool whoever_wants);
+/* Would it only queue?  Then the loop is entered already, and entering it once
+ * more would look like the program's code. */
+static inline bool avow__is_giving_up(const avow_loop *loop)
+{
+	return loop->doomed && loop->doomed->busy == loop->busy;
+}
 
 #endif

@@ -298,12 +298,12 @@ static avow_promise *join_open(const char *place, avow_loop *loop,
 	join->wanted = kind == ANY ? 1 : wanted;
 	/* Hooks of what is cancelled in here may do anything: the signal, which
 	 * may be gone then, comes first. */
-	const avow_promise *const p = result;
 	avow__enter(loop);
 	const bool is_started = join_start(loop, place, join, list, count);
 	result = avow__task_abortable(place, result, options->signal);
 	result->uses++;
-	if (!avow__is_settled(p)) {
+	/* Settled, it was cancelled, and so was the task. */
+	if (!avow__is_settled(result)) {
 		if (is_started)
 			join_decide_at_once(join, count);
 		else

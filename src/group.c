@@ -131,7 +131,9 @@ static void group_stop(avow_group *group)
 	group->is_stopped = true;
 	group->stopping++;
 	group->uses++;
-	avow__enter(loop);
+	const bool is_inside = avow__is_giving_up(loop);
+	if (!is_inside)
+		avow__enter(loop);
 	while (list) {
 		struct member *const member = list;
 		avow_promise *const input = member->input;
@@ -142,7 +144,8 @@ static void group_stop(avow_group *group)
 	group->stopping--;
 	group_settle_joins(group);
 	group_unuse(group);
-	avow__leave(loop);
+	if (!is_inside)
+		avow__leave(loop);
 }
 
 /* The first failure, by a plain error. */
