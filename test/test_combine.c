@@ -804,6 +804,19 @@ FX_TEST(nested_work_stops_before_any_drop_further_down)
 	fx_expect("hook:a|hook:b|drop:a|drop:inner|drop:outer");
 }
 
+/* Both joins want it, and one cancellation takes both away; what hangs on the
+ * longer way waits for the work at the end of the shorter one as well. */
+FX_TEST(work_that_two_joins_share_stops_before_any_drop)
+{
+	avow_promise *const p = work("w");
+	avow_promise *const a = avow_attach(p, "a", fx_drop);
+	avow_promise *const two[] = { avow_all(fx.loop, &p, 1),
+				      avow_race(fx.loop, &a, 1),
+				      avow_attach(p, "b", fx_drop) };
+	avow_cancel(avow_attach(avow_all(fx.loop, two, 3), "top", fx_drop));
+	fx_expect("hook:w|drop:a|drop:b|drop:top");
+}
+
 /* The same once avow_loop_free() was called and has not begun. */
 static void cancel_while_closing(void *p)
 {
@@ -984,6 +997,38 @@ FX_TEST(a_slot_is_a_reader_too)
 	fx_run();
 	ck_assert_ptr_null(slot);
 	fx_expect("all:[box:7]");
+}
+
+/* A handle that is good is a reader, without a hold: that of a frame further
+ * out, which waits. */
+FX_TEST(whoever_waits_for_the_list_can_read_the_promises_still)
+{
+	avow_promise *const p = avow_resolved(fx.loop, fx_box_new(7));
+	const struct fx_box *const box = fx_box_get(avow_wait(p));
+	avow_promise *const all = avow_all(fx.loop, &p, 1);
+	ck_assert_ptr_eq(fx_box_get(avow_list_at(avow_wait(all), 0)), box);
+	ck_assert_ptr_eq(fx_box_get(avow_value_of(p)), box);
+}
+
+static avow_value wait_for_all(avow_value value, void *arg)
+{
+	avow_promise *const p = avow_resolved(fx.loop, fx_box_new(8));
+	const struct fx_box *const box = fx_box_get(avow_value_of(p));
+	(void)value;
+	(void)arg;
+	const avow_value list = avow_wait(avow_all(fx.loop, &p, 1));
+	ck_assert_ptr_eq(fx_box_get(avow_list_at(list, 0)), box);
+	ck_assert_ptr_eq(fx_box_get(avow_value_of(p)), box);
+	fx_log("waited");
+	return avow_none();
+}
+
+FX_TEST(a_handler_that_waits_for_the_list_can_read_the_promises_still)
+{
+	avow_then(avow_resolved(fx.loop, avow_none()), wait_for_all, NULL);
+	fx_run();
+	fx_expect("waited");
+	ck_assert_int_eq(fx.boxes, 0);
 }
 
 /* As the promise is freed first, or the list. */
