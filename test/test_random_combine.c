@@ -5,8 +5,8 @@
  * race and some, on each other and with signals, settled, cancelled, held,
  * aborted, their lists taken apart and kept, from outside and from inside
  * handlers, hooks, drops and nested loops, on seeds that are printed.  On odd
- * seeds the loop may be freed anywhere.  test_random.c does the same for the
- * core.
+ * seeds the loop may be freed anywhere, and on every third an allocation fails
+ * now and then.  test_random.c does the same for the core.
  *
  * Promises are known by slots alone, so that each may go as soon as the library
  * has no use for it.  What must hold however it goes: each value is dropped
@@ -35,7 +35,7 @@ static struct {
 	struct record records[RECORDS_MAX];
 	size_t record_count;
 	unsigned inside; /* callbacks that a loop outlives */
-	bool may_free, is_freed;
+	bool may_free, is_freed, may_fail;
 } world;
 
 static uint32_t pick(uint32_t count)
@@ -152,7 +152,8 @@ static void begin_call(void)
 	if (pick(2))
 		avow_on_cancel(call.context, hook, NULL);
 	if (pick(3) == 0)
-		ck_assert(avow_alloc(call.context, 100) || !call.is_open);
+		ck_assert(avow_alloc(call.context, 100) || !call.is_open ||
+			  world.may_fail);
 	keep(avow_end(call, true, 0));
 }
 
@@ -171,7 +172,8 @@ static void resolve_root(void)
 	avow_promise *const p = any_promise();
 	if (!*root) {
 		avow_slot(avow_pending(fx.loop), root);
-		keep(*root);
+		if (*root)
+			keep(*root);
 		return;
 	}
 	avow_promise *const q = *root;
@@ -355,6 +357,8 @@ static void end_loop(void)
 static void act(void)
 {
 	avow_promise *const p = any_promise();
+	if (world.may_fail && pick(8) == 0)
+		fx_fail_once(pick(10));
 	switch (pick(20)) {
 	case 0:
 	case 1:
@@ -404,7 +408,7 @@ static void act(void)
 			end_loop();
 		else
 			ck_assert(avow_post(fx.loop, hook, NULL) ||
-				  world.is_freed);
+				  world.is_freed || world.may_fail);
 	}
 }
 
@@ -443,6 +447,7 @@ static void run_world(uint64_t seed)
 	world.state = seed * 0x9e3779b97f4a7c15u + 1;
 	world.steps_left = 1000;
 	world.may_free = seed % 2;
+	world.may_fail = seed % 3 == 0;
 	fx.ignores_late = true;
 	avow_loop_on_report(fx.loop, look, NULL);
 	avow_loop_budget(fx.loop, 1 + pick(50), 3600.);
@@ -452,6 +457,8 @@ static void run_world(uint64_t seed)
 			ev_run(fx.ev, EVRUN_NOWAIT);
 	}
 	world.steps_left = pick(2) ? 0 : 40;
+	world.may_fail = false;
+	fx_fail_never();
 	if (pick(2))
 		let_go();
 	if (!world.is_freed)
