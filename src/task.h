@@ -119,8 +119,9 @@ static inline avow_value avow__input_value(const avow_promise *input)
 }
 /*
  * The value of a promise that the caller has a use of, as a value of its own:
- * moved where nobody else can read it, and shared where somebody can.  The
- * program's code does not run.  Only the items of a list may be shared values
+ * moved where nobody else can read it, and shared where somebody can, with the
+ * memory of avow_alloc() that it may point into.  The program's code does not
+ * run.  Only the items of a list may be shared values
  * (value.h).  Out of memory gives an error.
  */
 avow_value avow__use_take(avow_loop *loop, avow_promise *source);

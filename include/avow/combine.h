@@ -16,7 +16,8 @@
  * Results come as a list (avow_list_at), one item for each promise and in the
  * order of the array.  A value that nobody else reads moves into the list;
  * where somebody does, both have it, and avow_take() of the item copies it
- * through its type.
+ * through its type.  Memory of avow_alloc() that a result may point into stays
+ * as long as the list.
  *
  * Once the outcome is decided, the promises that no longer matter are left
  * alone: they go on, and their rejections count as handled.  With
