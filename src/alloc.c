@@ -76,9 +76,28 @@ static char *alloc_map(size_t alignment, size_t size)
 	return area + before;
 }
 
+/* As in seat.c: no other thread may hold the lock while one forks. */
+static void alloc_before_fork(void)
+{
+	pthread_mutex_lock(&mapped.lock);
+}
+
+static void alloc_after_fork(void)
+{
+	pthread_mutex_unlock(&mapped.lock);
+}
+
+static void alloc_mind_forks(void)
+{
+	(void)pthread_atfork(alloc_before_fork, alloc_after_fork,
+			     alloc_after_fork);
+}
+
 static void *alloc_aligned_default(size_t alignment, size_t size)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	char *slab = NULL;
+	pthread_once(&once, alloc_mind_forks);
 	pthread_mutex_lock(&mapped.lock);
 	if (!mapped.left) {
 		mapped.next = alloc_map(alignment, size * MAPPED_COUNT);

@@ -21,6 +21,31 @@ pthread_mutex_t *avow__seat_mutex(unsigned seat)
 	return &seat_locks[seat % LOCK_COUNT];
 }
 
+/*
+ * The child of a fork() has one thread, and the locks that another one held
+ * at that moment would stay locked in it for ever.  So the thread that forks
+ * holds them all.
+ */
+static void seat_before_fork(void)
+{
+	pthread_mutex_lock(&seat_claim);
+	for (unsigned i = 0; i < LOCK_COUNT; i++)
+		pthread_mutex_lock(&seat_locks[i]);
+}
+
+static void seat_after_fork(void)
+{
+	for (unsigned i = 0; i < LOCK_COUNT; i++)
+		pthread_mutex_unlock(&seat_locks[i]);
+	pthread_mutex_unlock(&seat_claim);
+}
+
+static void seat_mind_forks(void)
+{
+	(void)pthread_atfork(seat_before_fork, seat_after_fork,
+			     seat_after_fork);
+}
+
 void avow__seat_lock(const avow_loop *loop)
 {
 	pthread_mutex_lock(avow__seat_mutex(loop->seat));
@@ -61,6 +86,8 @@ static unsigned seat_find(void)
 
 bool avow__calls_open(avow_loop *loop)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, seat_mind_forks);
 	loop->table = avow__alloc(sizeof(*loop->table));
 	if (!loop->table)
 		return false;

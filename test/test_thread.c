@@ -12,6 +12,8 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 /* A value that knows the thread it was made in. */
 typedef struct marked {
@@ -964,6 +966,50 @@ FX_TEST(a_thread_that_settles_with_a_promise_aborts)
 
 	FX_ABORTS("thread", in_a_thread(await_elsewhere, &c));
 	avow_settle(c.context, avow_none());
+}
+
+
+/* ------------------------------------------------------------------ Forks */
+
+static bool is_enough;
+
+/* Each time too late; each time under the lock of the loop's seat. */
+static void *settle_on_and_on(void *context)
+{
+	while (!__atomic_load_n(&is_enough, __ATOMIC_RELAXED))
+		avow_settle(context, avow_none());
+	return NULL;
+}
+
+/* What takes the lock; a deadlock is ended by the alarm. */
+static void use_the_loop_in_a_child(void)
+{
+	const pid_t pid = fork();
+	int status = 0;
+
+	ck_assert_int_ne(pid, -1);
+	if (!pid) {
+		signal(SIGALRM, SIG_DFL); /* Check's would kill us too */
+		alarm(2);
+		_exit(call_count() ? 1 : 0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+		      "the child ended by %d", status);
+}
+
+FX_TEST_LIMIT(a_forked_child_finds_no_lock_held_by_another_thread, 10)
+{
+	const avow_call c = avow_begin(fx.loop, "call");
+
+	(void)avow_end(c, true, 0);
+	avow_settle(c.context, avow_none());
+	is_enough = false;
+	const pthread_t t = thread_start(settle_on_and_on, c.context);
+	for (size_t i = 0; i < 50 + fx_scale(200); i++)
+		use_the_loop_in_a_child();
+	__atomic_store_n(&is_enough, true, __ATOMIC_RELAXED);
+	thread_join(t);
 }
 
 int main(void)
