@@ -31,7 +31,9 @@ TOOLS = \
 	using \
 	semaphore \
 	queue \
-	rate
+	rate \
+	timeout \
+	retry
 
 SRC = alloc slab value error report debug sched reap promise root cancel \
 	chain task seat settler begin adapt $(TOOLS) loop libev watch
@@ -41,6 +43,10 @@ HEADERS = avow.h \
 	avow/combine.h \
 	avow/map.h \
 	avow/scope.h
+	avow/time.h
+	avow/scope.h \
+	avow/time.h \
+	avow/work.h
 MAN = $(notdir $(wildcard docs/man/*.3))
 # The demo's parts; every other program of docs is a file of its own.
 DEMO = demo order photo_demo photo httpd compare nested chain shop measure cost

@@ -587,7 +587,8 @@ AVOW_API AVOW_MUST_USE avow_value avow_cause(avow_value error);
 /* Where the error was made ("file.c:42"), or "".  Since 0.1 */
 AVOW_API const char *avow_error_place(avow_value error);
 AVOW_API bool avow_is_cancelled(avow_value value);
-/* For deadlines of your own: nothing here makes AVOW_ETIMEOUT.  Since 0.1 */
+/* Did a deadline pass: avow_timeout(), avow_retry(), avow_signal_timeout(), or
+ * one of your own (AVOW_ETIMEOUT)?  Since 0.1 */
 AVOW_API bool avow_is_timeout(avow_value value);
 
 /*
@@ -991,6 +992,10 @@ AVOW_API void avow_as_callback_at(const char *place, avow_promise *p,
  *
  * Promises for the clock and for descriptors.  Cancelling one stops its
  * watcher.  While pending they keep ev_run() alive.
+ *
+ * They take no signal: avow_abortable(avow_delay(loop, 5), signal) ends with
+ * one (avow/abort.h), and avow_timeout(avow_readable(loop, fd), 5) after a
+ * while (avow/time.h).
  */
 
 /* Fulfilled with none after `seconds`; a time that is negative or not finite is
@@ -1077,5 +1082,6 @@ template <class T, class M> T avow_filled_(M T::*, const T &options)
 #include "avow/combine.h"
 #include "avow/map.h"
 #include "avow/scope.h"
+#include "avow/time.h"
 
 #endif /* AVOW_H */

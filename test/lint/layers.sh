@@ -19,7 +19,7 @@ layers='
 watch
 libev
 loop lifecycle
-abort combine map repeat group using semaphore queue rate
+abort combine map repeat group using semaphore queue rate timeout retry
 line
 task
 adapt begin settler seat call.h
