@@ -33,7 +33,8 @@ TOOLS = \
 	queue \
 	rate \
 	timeout \
-	retry
+	retry \
+	work
 
 SRC = alloc slab value error report debug sched reap promise root cancel \
 	chain task seat settler begin adapt $(TOOLS) loop libev watch

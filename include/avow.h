@@ -1083,5 +1083,6 @@ template <class T, class M> T avow_filled_(M T::*, const T &options)
 #include "avow/map.h"
 #include "avow/scope.h"
 #include "avow/time.h"
+#include "avow/work.h"
 
 #endif /* AVOW_H */

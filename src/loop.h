@@ -146,6 +146,7 @@ struct avow__thread {
 	bool is_dropping;
 	const void *listed;	/* the list avow_list_at() last read ... */
 	size_t listed_index;	/* ... and where */
+	const void *work;	/* threads of the pool: what they run; work.c */
 };
 extern __thread struct avow__thread avow__thread
 	__attribute__((tls_model("initial-exec")));

@@ -19,7 +19,7 @@ layers='
 watch
 libev
 loop lifecycle
-abort combine map repeat group using semaphore queue rate timeout retry
+abort combine map repeat group using semaphore queue rate timeout retry work
 line
 task
 adapt begin settler seat call.h

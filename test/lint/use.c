@@ -68,17 +68,30 @@ static void consume(int code, photo *p, void *ctx)
 	(void)code, (void)p, (void)ctx;
 }
 
-static avow_promise *use_time(avow_loop *loop)
+avow_value work(void *arg);
+
+avow_value work(void *arg)
+{
+	(void)arg;
+	return avow_none();
+}
+
+static avow_promise *use_time_and_work(avow_loop *loop)
 {
 	avow_promise *p = avow_timeout(avow_pending(loop), .5);
 	p = avow_retry(loop, keep, loop);
+	p = avow_work(loop, work, loop);
 #if !defined(__cplusplus) || __cplusplus >= 202002L
 	p = avow_retry(loop, keep, loop, .attempts = 3, .first = .1,
 		       .when = keep);
+	p = avow_work(loop, work, loop, .drop = free);
 #else
 	avow_retry_options retry = avow_retry_options();
 	retry.attempts = 3;
 	p = avow_retry(loop, keep, retry);
+	avow_work_options options = avow_work_options();
+	options.drop = free;
+	p = avow_work(loop, work, options);
 #endif
 	return p;
 }
@@ -109,7 +122,7 @@ avow_promise *use(avow_loop *loop)
 	handlers.fulfilled = keep;
 	p = avow_on(p, handlers);
 #endif
-	photo_done(use_time(loop), consume, NULL);
+	photo_done(use_time_and_work(loop), consume, NULL);
 	photo_done(p, consume, NULL);
 	q = AVOW_PROMISIFY_ID(loop, photo_id(on_photo, AVOW_CONTEXT));
 	avow_resolve(avow_pending(loop), avow_await(q));
