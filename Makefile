@@ -43,8 +43,6 @@ HEADERS = avow.h \
 	avow/abort.h \
 	avow/combine.h \
 	avow/map.h \
-	avow/scope.h
-	avow/time.h
 	avow/scope.h \
 	avow/time.h \
 	avow/work.h
