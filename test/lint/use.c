@@ -166,6 +166,8 @@ avow_promise *use_map(avow_loop *loop, avow_signal *signal)
 	(void)avow_reduce(loop, 3, add, walk);
 	return avow_repeat(loop, keep, walk);
 #endif
+}
+
 /* Options by name where the language has that, and filled in where not. */
 avow_promise *use_many(avow_loop *loop, avow_promise *const *list, size_t count)
 {
@@ -198,6 +200,8 @@ avow_promise *use_many(avow_loop *loop, avow_promise *const *list, size_t count)
 	avow_abort_with(stop, avow_none());
 	avow_abort_free(stop);
 	return p;
+}
+
 void scopes(avow_loop *loop, avow_signal *signal)
 {
 	const avow_resource both[] = { { keep, keep, loop }, { keep, 0, 0 } };
