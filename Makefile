@@ -34,7 +34,9 @@ TOOLS = \
 	rate \
 	timeout \
 	retry \
-	work
+	work \
+	emitter \
+	events
 
 SRC = alloc slab value error report debug sched reap promise root cancel \
 	chain task seat settler begin adapt $(TOOLS) loop libev watch
@@ -45,7 +47,8 @@ HEADERS = avow.h \
 	avow/map.h \
 	avow/scope.h \
 	avow/time.h \
-	avow/work.h
+	avow/work.h \
+	avow/emitter.h
 MAN = $(notdir $(wildcard docs/man/*.3))
 # The demo's parts; every other program of docs is a file of its own.
 DEMO = demo order photo_demo photo httpd compare nested chain shop measure cost

@@ -70,6 +70,7 @@ typedef struct avow_promise avow_promise;
 typedef struct avow_type avow_type;
 typedef struct avow_domain avow_domain;
 typedef struct avow_signal avow_signal;	/* avow/abort.h */
+typedef struct avow_emitter avow_emitter; /* avow/emitter.h */
 
 /*
  * A value of any type, 16 bytes, passed and returned in two registers.
@@ -1084,5 +1085,6 @@ template <class T, class M> T avow_filled_(M T::*, const T &options)
 #include "avow/scope.h"
 #include "avow/time.h"
 #include "avow/work.h"
+#include "avow/emitter.h"
 
 #endif /* AVOW_H */

@@ -19,8 +19,8 @@ layers='
 watch
 libev
 loop lifecycle
-abort combine map repeat group using semaphore queue rate timeout retry work
-line
+abort combine map repeat group using semaphore queue rate timeout retry work events
+line emitter
 task
 adapt begin settler seat call.h
 chain cancel

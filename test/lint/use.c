@@ -34,6 +34,8 @@ void scopes(avow_loop *loop, avow_signal *signal);
 avow_value keep(avow_value value, void *arg);
 avow_value add(avow_value sum, avow_value item, void *arg);
 avow_promise *use_map(avow_loop *loop, avow_signal *signal);
+void hear(avow_value value, void *arg);
+avow_promise *use_events(avow_loop *loop, avow_signal *signal);
 
 AVOW_TYPE_DECLARE(plain, void *);
 AVOW_TYPE(plain, void *);
@@ -234,4 +236,33 @@ void scopes(avow_loop *loop, avow_signal *signal)
 	avow_queue_push(queue, item);
 #endif
 	avow_group_free(other);
+}
+
+avow_promise *use_events(avow_loop *loop, avow_signal *signal)
+{
+	avow_emitter *list[] = {
+		avow_emitter_new(loop),
+	};
+	avow_emitter *e = list[0];
+	avow_events *events = avow_events_new(e, "data");
+	avow_emitter_on(e, "data", hear, loop);
+	avow_emitter_on(e, "data", hear, NULL);
+	avow_emitter_once(e, "data", hear, loop);
+	avow_once(e, "data");
+	avow_events_next(events);
+#if !defined(__cplusplus) || __cplusplus >= 202002L
+	avow_emitter_on(e, "data", hear, loop, .once = true, .signal = signal);
+	avow_once(e, "data", .signal = signal);
+	avow_events_free(
+		avow_events_new(e, "data", .limit = 4, .full = AVOW_FAIL));
+#else
+	avow_listener listener = avow_listener();
+	listener.signal = signal;
+	avow_emitter_on(e, "data", hear, listener);
+	avow_once_options once = avow_once_options();
+	once.name = "data";
+	avow_once(e, once);
+#endif
+	avow_emitter_emit(e, "data", avow_int(1));
+	return avow_once(e, "data");
 }
