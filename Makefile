@@ -39,7 +39,8 @@ TOOLS = \
 	events
 
 SRC = alloc slab value error report debug sched reap promise root cancel \
-	chain task seat settler begin adapt $(TOOLS) loop libev watch
+	chain task seat settler begin adapt $(TOOLS) loop libev \
+	watch_kind watch watch_emit
 HEADERS = avow.h \
 	avow/callback.h \
 	avow/abort.h \
@@ -48,7 +49,8 @@ HEADERS = avow.h \
 	avow/scope.h \
 	avow/time.h \
 	avow/work.h \
-	avow/emitter.h
+	avow/emitter.h \
+	avow/watch.h
 MAN = $(notdir $(wildcard docs/man/*.3))
 # The demo's parts; every other program of docs is a file of its own.
 DEMO = demo order photo_demo photo httpd compare nested chain shop measure cost

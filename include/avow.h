@@ -1086,5 +1086,6 @@ template <class T, class M> T avow_filled_(M T::*, const T &options)
 #include "avow/time.h"
 #include "avow/work.h"
 #include "avow/emitter.h"
+#include "avow/watch.h"
 
 #endif /* AVOW_H */

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: MIT
  *
- * libev.h - for the two files that know libev: libev.c, which drives a loop by
- * it, and watch.c, which makes promises of its watchers.
+ * libev.h - for the files that know libev: libev.c, which drives a loop by it,
+ * and those of watchers, which make promises and emitters of its watchers.
  */
 #ifndef AVOW_SRC_LIBEV_H
 #define AVOW_SRC_LIBEV_H

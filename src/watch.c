@@ -1,70 +1,58 @@
 /*
  * SPDX-License-Identifier: MIT
  *
- * watch.c - promises for the clock and for descriptors: one watcher each,
- * stopped when the promise is cancelled.
+ * watch.c - promises for what libev watches: one watcher each, stopped when the
+ * promise is cancelled.
  *
- * The watchers live in nodes of the loop's slabs, so that they cost no malloc.
+ * Timers and descriptors live in nodes of the loop's slabs, so that they cost
+ * no malloc; larger watchers are blocks of the allocator.
  */
-#include "libev.h"
+#include "watch.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <math.h>
+#include "task.h"
 
-/* One event to wait for.  The promise stands in the watcher's `data`. */
-struct watch_io {
-	uint32_t word;		/* RAW */
-	ev_io watcher;
-	struct watch_timer *deadline; /* or NULL */
-};
-
-struct watch_timer {
-	uint32_t word;		/* RAW */
-	ev_timer watcher;
-	struct watch_io *io;	/* whose deadline it is, or NULL */
-};
-
-/* The block that a libev watcher stands in. */
-#define watch_of(type, pointer) \
-	((type *)(void *)((char *)(pointer)-offsetof(type, watcher)))
-
-typedef char watch_io_fits[sizeof(struct watch_io) <= NODE_SIZE ? 1 : -1];
-typedef char watch_timer_fits[sizeof(struct watch_timer) <= NODE_SIZE ? 1 : -1];
+static void shot_free(avow_loop *loop, struct avow__watch *shot)
+{
+	if (avow__watch_row(shot)->size <= NODE_SIZE)
+		avow__raw_free(loop, shot);
+	else
+		avow__free(shot);
+}
 
 /* After ev_loop_destroy() there is nothing to stop. */
-static void watch_timer_end(avow_loop *loop, struct watch_timer *timer)
+static inline void shot_stop(avow_loop *loop, struct avow__watch *shot)
 {
-	struct ev_loop *ev = avow_loop_ev(loop);
+	struct ev_loop *const ev = avow_loop_ev(loop);
 	if (ev)
-		ev_timer_stop(ev, &timer->watcher);
-	avow__raw_free(loop, timer);
+		avow__watch_row(shot)->stop(ev, shot);
+	shot_free(loop, shot);
 }
 
-static void watch_io_end(avow_loop *loop, struct watch_io *io)
+static void shot_end(avow_loop *loop, struct avow__watch *shot)
 {
-	struct ev_loop *ev = avow_loop_ev(loop);
-	if (ev)
-		ev_io_stop(ev, &io->watcher);
-	if (io->deadline)
-		watch_timer_end(loop, io->deadline);
-	avow__raw_free(loop, io);
+	if (shot->other)
+		shot_stop(loop, shot->other);
+	shot_stop(loop, shot);
 }
 
-/* Cancel hooks. */
-static void watch_cancel_timer(void *arg)
+/* The cancel hook. */
+static void shot_cancel(void *arg)
 {
-	watch_timer_end(avow__slab_of(arg)->loop, arg);
+	struct avow__watch *const shot = arg;
+	shot_end(avow__slab_of(shot->ev.any.data)->loop, shot);
 }
 
-static void watch_cancel_io(void *arg)
+static void shot_on_event(struct ev_loop *ev, ev_watcher *watcher, int events)
 {
-	watch_io_end(avow__slab_of(arg)->loop, arg);
-}
-
-/* The watcher has fired and is gone. */
-static void watch_settle(avow_loop *loop, avow_promise *p, avow_value value)
-{
+	struct avow__watch *const shot =
+		(void *)((char *)watcher - offsetof(struct avow__watch, ev));
+	const struct avow__watch_row *const row = avow__watch_row(shot);
+	avow_promise *const p = watcher->data;
+	avow_loop *const loop = avow__slab_of(p)->loop;
+	const avow_value value = row->value ? row->value(ev, shot, events)
+					    : avow__none;
+	shot_end(loop, shot);
+	/* There is nothing left to cancel. */
 	if (p->word & EXTRA)
 		p->extra->job = NULL;
 	else
@@ -72,60 +60,9 @@ static void watch_settle(avow_loop *loop, avow_promise *p, avow_value value)
 	avow__resolve_root(loop, p, value);
 }
 
-static void watch_on_io(struct ev_loop *ev, ev_io *watcher, int events)
-{
-	struct watch_io *io = watch_of(struct watch_io, watcher);
-	avow_promise *p = watcher->data;
-	avow_loop *loop = avow__slab_of(io)->loop;
-	(void)ev;
-	watch_io_end(loop, io);
-	if (events & EV_ERROR)
-		watch_settle(loop, p, avow_errno(EBADF));
-	else
-		watch_settle(loop, p,
-			     avow_int((events & EV_READ ? AVOW_READ : 0) |
-				      (events & EV_WRITE ? AVOW_WRITE : 0)));
-}
-
-static void watch_on_timer(struct ev_loop *ev, ev_timer *watcher, int events)
-{
-	struct watch_timer *timer = watch_of(struct watch_timer, watcher);
-	avow_promise *p = watcher->data;
-	avow_loop *loop = avow__slab_of(timer)->loop;
-	struct watch_io *io = timer->io;
-	(void)ev;
-	(void)events;
-	if (io)
-		watch_io_end(loop, io);
-	else
-		watch_timer_end(loop, timer);
-	watch_settle(loop, p, io ? avow_int(AVOW_TIMEOUT) : avow_none());
-}
-
-static struct watch_timer *watch_timer_new(avow_loop *loop, avow_promise *p,
-					   double seconds)
-{
-	struct watch_timer *timer = avow__node_alloc(loop);
-	if (!timer)
-		return NULL;
-	timer->word = RAW;
-	timer->io = NULL;
-	ev_timer_init(&timer->watcher, watch_on_timer, seconds, 0.);
-	timer->watcher.data = p;
-	return timer;
-}
-
-static void watch_timer_start(struct ev_loop *ev, struct watch_timer *timer)
-{
-	/* Outside of its loop libev's clock stands still. */
-	if (ev_depth(ev) == 0)
-		ev_now_update(ev);
-	ev_timer_start(ev, &timer->watcher);
-}
-
 /* A promise to settle by a watcher; NULL when `*result` is the answer. */
-static avow_promise *watch_open(const char *place, avow_loop *loop,
-				const char *call, avow_promise **result)
+static avow_promise *shot_open(const char *place, avow_loop *loop,
+			       const char *call, avow_promise **result)
 {
 	bool is_open;
 	CHECK(loop, NULL, "%s with a NULL loop", call);
@@ -142,44 +79,69 @@ static avow_promise *watch_open(const char *place, avow_loop *loop,
 	return *result;
 }
 
-static bool watch_is_time(double seconds)
+/* A watcher for `p`, with `more` bytes behind it; NULL when out of memory, and
+ * `p` is rejected then. */
+static inline struct avow__watch *shot_new(avow_loop *loop, avow_promise *p,
+					   enum avow__watch_kind kind,
+					   size_t more)
 {
-	return isfinite(seconds) && seconds >= 0;
+	const size_t size = avow__watch_rows[kind].size + more;
+	struct avow__watch *const shot =
+		size <= NODE_SIZE ? avow__node_alloc(loop) : avow__alloc(size);
+	if (!shot) {
+		avow__resolve_root(loop, p, avow_errno(ENOMEM));
+		return NULL;
+	}
+	if (size > NODE_SIZE)
+		memset(shot, 0, size);
+	avow__watch_init(shot, kind, shot_on_event, p);
+	return shot;
 }
 
-static void watch_reject_time(avow_loop *loop, avow_promise *p, double seconds)
+/* Its arguments are set.  `p` is its promise, which an error rejects. */
+static inline bool shot_start(avow_loop *loop, avow_promise *p,
+			      struct avow__watch *shot)
 {
-	avow__resolve_root(loop, p,
-			   avow_error_at(p->place, &avow_core_domain,
-					 AVOW_EINVALID,
-					 "a delay of %g seconds", seconds));
+	const avow_value error = avow__watch_row(shot)->start(
+		avow_loop_ev(loop), shot, p->place);
+	if (UNLIKELY(error.type)) {
+		shot_free(loop, shot);
+		avow__resolve_root(loop, p, error);
+		return false;
+	}
+	p->job = shot_cancel;
+	p->arg = shot;
+	return true;
 }
+
+/* Both; NULL when `*result` is the answer. */
+static inline struct avow__watch *shot_make(const char *place, avow_loop *loop,
+					    const char *call,
+					    enum avow__watch_kind kind,
+					    size_t more, avow_promise **result)
+{
+	avow_promise *const p = shot_open(place, loop, call, result);
+	return p ? shot_new(loop, p, kind, more) : NULL;
+}
+
+/* ------------------------------------------------------ Timers, descriptors */
 
 avow_promise *avow_delay_at(const char *place, avow_loop *loop, double seconds)
 {
-	avow_promise *result;
-	avow_promise *p = watch_open(place, loop, "avow_delay()", &result);
-	if (!p)
-		return result;
-	if (!watch_is_time(seconds)) {
-		watch_reject_time(loop, p, seconds);
-		return p;
+	avow_promise *p;
+	struct avow__watch *const shot =
+		shot_make(place, loop, "avow_delay()", WATCH_DELAY, 0, &p);
+	if (shot) {
+		ev_timer_set(&shot->ev.timer, seconds, 0.);
+		shot_start(loop, p, shot);
 	}
-	struct watch_timer *timer = watch_timer_new(loop, p, seconds);
-	if (!timer) {
-		avow__resolve_root(loop, p, avow_errno(ENOMEM));
-		return p;
-	}
-	p->job = watch_cancel_timer;
-	p->arg = timer;
-	watch_timer_start(avow_loop_ev(loop), timer);
 	return p;
 }
 
 avow_promise *avow_immediate_at(const char *place, avow_loop *loop)
 {
 	avow_promise *result;
-	avow_promise *p = watch_open(place, loop, "avow_immediate()", &result);
+	avow_promise *p = shot_open(place, loop, "avow_immediate()", &result);
 	if (!p)
 		return result;
 	p->word |= QUEUED;
@@ -189,55 +151,39 @@ avow_promise *avow_immediate_at(const char *place, avow_loop *loop)
 	return p;
 }
 
-/* libev aborts on a closed descriptor, and makes a table as large as the
- * number it is given: so ask the system first. */
-static bool watch_is_fd(int fd)
+/* The deadline of `io`, if it has one.  False when it cannot be. */
+static bool shot_limit(avow_loop *loop, avow_promise *p, struct avow__watch *io,
+		       double seconds)
 {
-	return fd >= 0 && fcntl(fd, F_GETFD) != -1;
+	if (seconds == 0)
+		return true;
+	struct avow__watch *const timer = shot_new(loop, p, WATCH_DELAY, 0);
+	if (!timer)
+		return false;
+	ev_timer_set(&timer->ev.timer, seconds, 0.);
+	if (!shot_start(loop, p, timer))
+		return false;
+	timer->other = io;
+	io->other = timer;
+	return true;
 }
 
 avow_promise *avow_ready_at(const char *place, avow_loop *loop, int fd,
 			    int events, double seconds)
 {
-	const int wanted = (events & AVOW_READ ? EV_READ : 0) |
-			   (events & AVOW_WRITE ? EV_WRITE : 0);
-	avow_promise *result;
-	avow_promise *p = watch_open(place, loop, "waiting for a descriptor",
-				     &result);
-	if (!p)
-		return result;
-	if (!watch_is_time(seconds)) {
-		watch_reject_time(loop, p, seconds);
-		return p;
-	}
-	if (!watch_is_fd(fd) || !wanted) {
-		avow__resolve_root(loop, p,
-				   avow_errno(wanted ? EBADF : EINVAL));
-		return p;
-	}
-	struct watch_io *io = avow__node_alloc(loop);
+	avow_promise *p;
+	struct avow__watch *const io = shot_make(
+		place, loop, "waiting for a descriptor", WATCH_IO, 0, &p);
 	if (!io)
-		goto fail_io;
-	io->word = RAW;
-	io->deadline = NULL;
-	if (seconds > 0) {
-		io->deadline = watch_timer_new(loop, p, seconds);
-		if (!io->deadline)
-			goto fail_deadline;
-		io->deadline->io = io;
-		watch_timer_start(avow_loop_ev(loop), io->deadline);
+		return p;
+	if (!shot_limit(loop, p, io, seconds)) {
+		avow__raw_free(loop, io);
+		return p;
 	}
-	ev_io_init(&io->watcher, watch_on_io, fd, wanted);
-	io->watcher.data = p;
-	p->job = watch_cancel_io;
-	p->arg = io;
-	ev_io_start(avow_loop_ev(loop), &io->watcher);
-	return p;
-
-fail_deadline:
-	avow__raw_free(loop, io);
-fail_io:
-	avow__resolve_root(loop, p, avow_errno(ENOMEM));
+	struct avow__watch *const timer = io->other;
+	ev_io_set(&io->ev.io, fd, avow__watch_events(events));
+	if (!shot_start(loop, p, io) && timer)
+		shot_stop(loop, timer);
 	return p;
 }
 
@@ -259,4 +205,100 @@ avow_promise *(avow_readable)(avow_loop *loop, int fd)
 avow_promise *(avow_writable)(avow_loop *loop, int fd)
 {
 	return avow_ready_at(NULL, loop, fd, AVOW_WRITE, 0);
+}
+
+/* -------------------------------------------------------- All the others */
+
+avow_promise *avow_at_at(const char *place, avow_loop *loop,
+			 const avow_at_options *options)
+{
+	avow_promise *p;
+	struct avow__watch *const shot =
+		shot_make(place, loop, "avow_at()", WATCH_AT, 0, &p);
+	if (shot) {
+		ev_periodic_set(&shot->ev.periodic, options->seconds, 0., NULL);
+		shot_start(loop, p, shot);
+	}
+	return avow__task_abortable(place, p, options->signal);
+}
+
+avow_promise *avow_signalled_at(const char *place, avow_loop *loop,
+				const avow_signalled_options *options)
+{
+	avow_promise *p;
+	struct avow__watch *const shot =
+		shot_make(place, loop, "avow_signalled()", WATCH_SIGNAL, 0, &p);
+	if (shot) {
+		ev_signal_set(&shot->ev.signal.watcher, options->signum);
+		shot_start(loop, p, shot);
+	}
+	return avow__task_abortable(place, p, options->signal);
+}
+
+avow_promise *avow_exited_at(const char *place, avow_loop *loop,
+			     const avow_exited_options *options)
+{
+	/* To libev 0 is any child. */
+	const int pid = options->pid ? options->pid : -1;
+	avow_promise *p;
+	struct avow__watch *const shot =
+		shot_make(place, loop, "avow_exited()", WATCH_CHILD, 0, &p);
+	if (shot) {
+		ev_child_set(&shot->ev.child.watcher, pid, 0);
+		shot_start(loop, p, shot);
+	}
+	return avow__task_abortable(place, p, options->signal);
+}
+
+avow_promise *avow_changed_at(const char *place, avow_loop *loop,
+			      const avow_changed_options *options)
+{
+	const char *const path = options->path;
+	const size_t size = path ? strlen(path) + 1 : 0;
+	avow_promise *p;
+	struct avow__watch *const shot =
+		shot_make(place, loop, "avow_changed()", WATCH_STAT, size, &p);
+	if (shot) {
+		ev_stat_set(&shot->ev.stat, avow__watch_path(shot, path, size),
+			    options->interval);
+		shot_start(loop, p, shot);
+	}
+	return avow__task_abortable(place, p, options->signal);
+}
+
+avow_promise *avow_forked_at(const char *place, avow_loop *loop)
+{
+	avow_promise *p;
+	struct avow__watch *const shot =
+		shot_make(place, loop, "avow_forked()", WATCH_FORK, 0, &p);
+	if (shot)
+		shot_start(loop, p, shot);
+	return p;
+}
+
+avow_promise *(avow_at)(avow_loop *loop, double seconds)
+{
+	return avow_at_at(NULL, loop, &(avow_at_options){ .seconds = seconds });
+}
+
+avow_promise *(avow_signalled)(avow_loop *loop, int signum)
+{
+	return avow_signalled_at(NULL, loop,
+				 &(avow_signalled_options){ .signum = signum });
+}
+
+avow_promise *(avow_exited)(avow_loop *loop, int pid)
+{
+	return avow_exited_at(NULL, loop, &(avow_exited_options){ .pid = pid });
+}
+
+avow_promise *(avow_changed)(avow_loop *loop, const char *path)
+{
+	return avow_changed_at(NULL, loop,
+			       &(avow_changed_options){ .path = path });
+}
+
+avow_promise *(avow_forked)(avow_loop *loop)
+{
+	return avow_forked_at(NULL, loop);
 }

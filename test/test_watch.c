@@ -565,6 +565,12 @@ FX_TEST(waiting_for_a_descriptor_can_have_a_limit)
 	fx_run();
 	fx_expect("negative|nan");
 	ends_free(e);
+
+	avow_catch(avow_ready_at(AVOW_HERE, fx.loop, e.ours, AVOW_READ,
+				 FOR_EVER),
+		   is_bad_descriptor, "closed");
+	fx_run();
+	fx_expect("closed");
 }
 
 FX_TEST(the_functions_behind_the_macros_can_be_pointed_to)

@@ -16,7 +16,8 @@ cd "$(dirname "$0")/../.." || exit 1
 
 # From the top down.
 layers='
-watch
+watch watch_emit
+watch_kind watch.h
 libev
 loop lifecycle
 abort combine map repeat group using semaphore queue rate timeout retry work events
@@ -80,7 +81,7 @@ code() {
 	$1 == "file" {
 		file = $2
 		files++
-		knows_libev = file ~ /^(libev|watch)\.[ch]$/
+		knows_libev = file ~ /^(libev|watch(_[a-z]+)?)\.[ch]$/
 		if (!rank(file))
 			bad("stands in no layer: add it to test/lint/layers.sh")
 		if (file ~ /\.c$/ && !(file in listed))
@@ -88,7 +89,7 @@ code() {
 		delete listed[file]
 	}
 	$1 == "uses" && /<ev\.h>|<ev\+\+\.h>/ && !knows_libev {
-		bad("includes <ev.h>: only libev.[ch] and watch.c may")
+		bad("includes <ev.h>: only libev.[ch] and watch*.[ch] may")
 	}
 	$1 == "uses" && !/include/ && !knows_libev {
 		sub(/^uses[ \t]*/, "")

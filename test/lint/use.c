@@ -242,6 +242,14 @@ avow_promise *use_events(avow_loop *loop, avow_signal *signal)
 {
 	avow_emitter *list[] = {
 		avow_emitter_new(loop),
+		avow_interval(loop, 1),
+		avow_watch_periodic(loop, 0, 1),
+		avow_watch_io(loop, 0, AVOW_READ),
+		avow_watch_signal(loop, 1),
+		avow_watch_child(loop, 0),
+		avow_watch_stat(loop, "/", 0),
+		avow_watch_fork(loop),
+		avow_watch_async(loop),
 	};
 	avow_emitter *e = list[0];
 	avow_events *events = avow_events_new(e, "data");
@@ -250,11 +258,18 @@ avow_promise *use_events(avow_loop *loop, avow_signal *signal)
 	avow_emitter_once(e, "data", hear, loop);
 	avow_once(e, "data");
 	avow_events_next(events);
+	avow_at(loop, 1);
+	avow_at(loop, 1.5);
+	avow_signalled(loop, 1);
+	avow_exited(loop, 1);
+	avow_changed(loop, "/");
+	avow_forked(loop);
 #if !defined(__cplusplus) || __cplusplus >= 202002L
 	avow_emitter_on(e, "data", hear, loop, .once = true, .signal = signal);
 	avow_once(e, "data", .signal = signal);
 	avow_events_free(
 		avow_events_new(e, "data", .limit = 4, .full = AVOW_FAIL));
+	avow_changed(loop, "/", .interval = 1, .signal = signal);
 #else
 	avow_listener listener = avow_listener();
 	listener.signal = signal;
@@ -264,5 +279,5 @@ avow_promise *use_events(avow_loop *loop, avow_signal *signal)
 	avow_once(e, once);
 #endif
 	avow_emitter_emit(e, "data", avow_int(1));
-	return avow_once(e, "data");
+	return avow_at(loop, 0);
 }
