@@ -243,8 +243,10 @@ static void retry_on_verdict(void *node)
 		return;
 	}
 	avow_promise *const failed = retry->failed;
+	avow_loop *const loop = retry_loop(retry);
 	retry->failed = NULL;
-	avow__task_settle_as_use(&retry->task, failed);
+	avow__task_settle_like(&retry->task, failed);
+	avow__unuse_in_call(loop, failed);
 }
 
 /* Another attempt may follow that in `failed`, whose use is taken over. */
@@ -291,12 +293,14 @@ static void retry_on_attempt(void *node)
 	}
 	attempt->uses++;
 	avow__input_end(loop, input);
-	if (retry->made < retry->attempts)
+	if (retry->made < retry->attempts) {
 		retry_go_on(retry, attempt);
-	else if (retry_can_take(loop, attempt))
+	} else if (retry_can_take(loop, attempt)) {
 		retry_reject(retry, attempt, 0);
-	else
-		avow__task_settle_as_use(&retry->task, attempt);
+	} else {
+		avow__task_settle_like(&retry->task, attempt);
+		avow__unuse_in_call(loop, attempt);
+	}
 }
 
 static void retry_on_deadline(void *node)
