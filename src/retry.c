@@ -242,11 +242,7 @@ static void retry_on_verdict(void *node)
 		retry_pause(retry);
 		return;
 	}
-	avow_promise *const failed = retry->failed;
-	avow_loop *const loop = retry_loop(retry);
-	retry->failed = NULL;
-	avow__task_settle_like(&retry->task, failed);
-	avow__unuse_in_call(loop, failed);
+	avow__task_settle_like(&retry->task, retry->failed);
 }
 
 /* Another attempt may follow that in `failed`, whose use is taken over. */
@@ -275,9 +271,10 @@ static bool retry_is_over(const struct retry *retry,
 	const bool is_last = retry->made >= retry->attempts;
 	if (!(attempt->word & AVOW_REJECTED) || avow__is_closing(loop))
 		return true;
-	if (is_last || !retry->when)
-		return avow_is_cancelled(avow__owner(attempt)->value);
-	return false;
+	if (is_last && !retry_can_take(loop, attempt))
+		return true;
+	return (is_last || !retry->when) &&
+	       avow_is_cancelled(avow__owner(attempt)->value);
 }
 
 static void retry_on_attempt(void *node)
@@ -293,14 +290,10 @@ static void retry_on_attempt(void *node)
 	}
 	attempt->uses++;
 	avow__input_end(loop, input);
-	if (retry->made < retry->attempts) {
+	if (retry->made < retry->attempts)
 		retry_go_on(retry, attempt);
-	} else if (retry_can_take(loop, attempt)) {
+	else
 		retry_reject(retry, attempt, 0);
-	} else {
-		avow__task_settle_like(&retry->task, attempt);
-		avow__unuse_in_call(loop, attempt);
-	}
 }
 
 static void retry_on_deadline(void *node)
@@ -393,7 +386,7 @@ avow_promise *avow_retry_at(const char *place, avow_loop *loop,
 	if (!retry_set_deadline(retry))
 		return result;
 	retry_attempt(retry);
-	return avow_abortable_at(place, result, options->signal);
+	return avow__task_abortable(place, result, options->signal);
 }
 
 avow_promise *(avow_retry)(avow_loop *loop, avow_handler_fn *fn, void *arg)

@@ -378,7 +378,7 @@ avow_promise *avow_work_at(const char *place, avow_loop *loop, avow_work_fn *fn,
 				      avow_message(avow_errno(code))));
 		return p;
 	}
-	return avow_abortable_at(place, p, options->signal);
+	return avow__task_abortable(place, p, options->signal);
 }
 
 avow_promise *(avow_work)(avow_loop *loop, avow_work_fn *fn, void *arg)

@@ -1114,14 +1114,22 @@ static avow_loop *loop_with_nodes(size_t left, avow_promise **fill)
 	return loop;
 }
 
-static void retry_with_nodes(size_t left, const avow_retry_options *options)
+static void retry_with_nodes(size_t left, avow_retry_options options)
 {
 	avow_loop *const loop = loop_with_nodes(left, filling);
+	avow_abort *const stop = avow_abort_new(loop);
+	if (options.signal)
+		options.signal = avow_abort_signal(stop);
 	avow_promise *const p =
-		avow_retry_at(NULL, loop, fail_with_a_box, options);
+		avow_retry_at(NULL, loop, fail_with_a_box, &options);
+	const bool is_refused = avow_state_of(p) == AVOW_REJECTED;
+	seen = 0;
 	avow_hold(p);
 	ev_run(fx.ev, 0);
 	fx_fail_never();
+	if (is_refused)
+		ck_assert_int_eq(seen, 0); /* nothing goes on unseen */
+	avow_abort_free(stop);
 	ck_assert_int_ne(avow_state_of(p), AVOW_PENDING);
 	if (avow_state_of(p) == AVOW_REJECTED)
 		ck_assert_int_eq(avow_code(avow_value_of(p)), ENOMEM);
@@ -1138,11 +1146,14 @@ FX_TEST(it_survives_any_lack_of_nodes)
 	for (size_t left = 0; left < 16; left++) {
 		options.when = NULL;
 		options.deadline = 0;
-		retry_with_nodes(left, &options);
+		options.signal = NULL;
+		retry_with_nodes(left, options);
+		options.signal = avow_signal_any(fx.loop, NULL, 0); /* some */
+		retry_with_nodes(left, options);
 		options.when = always;
-		retry_with_nodes(left, &options);
+		retry_with_nodes(left, options);
 		options.deadline = 1000;
-		retry_with_nodes(left, &options);
+		retry_with_nodes(left, options);
 	}
 }
 
