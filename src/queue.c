@@ -126,7 +126,7 @@ avow_promise *avow_queue_push_at(const char *place, avow_queue *queue,
 	}
 	push->value = item->value;
 	queue_push(queue, push);
-	return avow_abortable_at(place, result, item->signal);
+	return avow__task_abortable(place, result, item->signal);
 }
 
 avow_promise *(avow_queue_push)(avow_queue *queue, avow_value value)
@@ -175,7 +175,7 @@ avow_promise *avow_queue_pop_at(const char *place,
 	if (!pop)
 		return result;
 	queue_pop(queue, pop);
-	return avow_abortable_at(place, result, options->signal);
+	return avow__task_abortable(place, result, options->signal);
 }
 
 avow_promise *(avow_queue_pop)(avow_queue *queue)

@@ -158,7 +158,7 @@ avow_promise *avow_rate_acquire_at(const char *place,
 	avow__line_join(&rate->waiting, &turn->waiter);
 	if (!rate->timer)
 		rate_serve(rate);
-	return avow_abortable_at(place, result, options->signal);
+	return avow__task_abortable(place, result, options->signal);
 }
 
 avow_promise *(avow_rate_acquire)(avow_rate *rate)

@@ -138,7 +138,7 @@ avow_promise *avow_semaphore_acquire_at(const char *place,
 	} else {
 		avow__line_join(&semaphore->waiting, &wait->waiter);
 	}
-	return avow_abortable_at(place, result, options->signal);
+	return avow__task_abortable(place, result, options->signal);
 }
 
 avow_promise *(avow_semaphore_acquire)(avow_semaphore *semaphore)
@@ -220,7 +220,7 @@ avow_promise *avow_limit_at(const char *place, avow_semaphore *semaphore,
 						   .drop = limit_end });
 	if (result->word & IMMORTAL)
 		avow_cancel(permit);
-	return avow_abortable_at(place, result, options->signal);
+	return avow__task_abortable(place, result, options->signal);
 }
 
 avow_promise *(avow_limit)(avow_semaphore *semaphore, avow_handler_fn *fn,

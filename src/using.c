@@ -322,7 +322,7 @@ avow_promise *avow_using_at(const char *place, avow_loop *loop,
 	run->uses++;
 	using_go_on(run);
 	using_unuse(run);
-	return avow_abortable_at(place, result, options->signal);
+	return avow__task_abortable(place, result, options->signal);
 }
 
 avow_promise *(avow_using)(avow_loop *loop, const avow_resource *resources,
