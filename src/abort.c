@@ -525,3 +525,17 @@ avow_promise *(avow_abortable)(avow_promise *p, avow_signal *signal)
 {
 	return avow_abortable_at(NULL, p, signal);
 }
+
+avow_promise *avow__task_abortable(const char *place, avow_promise *result,
+				   avow_signal *signal)
+{
+	avow_loop *const loop = avow__slab_of(result)->loop;
+	if (!signal)
+		return result;
+	avow__enter(loop);
+	avow_promise *const w = avow_abortable_at(place, result, signal);
+	if (w->word & IMMORTAL)
+		avow_cancel(result);
+	avow__leave(loop);
+	return w;
+}

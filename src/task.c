@@ -179,20 +179,6 @@ void avow__input_own_end(avow_loop *loop, avow_promise *input)
 		avow__input_give_up(loop, input);
 }
 
-avow_promise *avow__task_abortable(const char *place, avow_promise *result,
-				   avow_signal *signal)
-{
-	avow_loop *const loop = avow__slab_of(result)->loop;
-	if (!signal)
-		return result;
-	avow__enter(loop);
-	avow_promise *const w = avow_abortable_at(place, result, signal);
-	if (w->word & IMMORTAL)
-		avow_cancel(result);
-	avow__leave(loop);
-	return w;
-}
-
 /* A node that stands in no ring. */
 avow_promise *avow__doom_new(avow_loop *loop)
 {
