@@ -53,7 +53,8 @@ HEADERS = avow.h \
 	avow/watch.h
 MAN = $(notdir $(wildcard docs/man/*.3))
 # The demo's parts; every other program of docs is a file of its own.
-DEMO = demo order photo_demo photo httpd compare nested chain shop measure cost
+DEMO = demo order photo_demo photo httpd compare nested chain shop many \
+	measure cost
 # A suite that exists is run, so these are found, not listed.
 SUITES = $(patsubst test/%.c,%,$(wildcard test/test_*.c))
 SUPPORT = $(filter-out $(SUITES),$(patsubst test/%.c,%,$(wildcard test/*.c)))

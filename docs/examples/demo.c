@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: MIT
  *
- * demo.c - runs the four parts of the demo one after another:
+ * demo.c - runs the five parts of the demo one after another:
  *
  *     demo [steps]
  *
@@ -30,7 +30,9 @@ static bool run_parts(avow_loop *loop, size_t step_count)
 	ok &= photo_demo(loop);
 	puts("\n(c) ten dependent steps, nested and as a chain\n");
 	ok &= compare_demo(loop);
-	puts("\n(d) what a then costs here\n");
+	puts("\n(d) a dozen downloads, four at a time\n");
+	ok &= many_demo(loop);
+	puts("\n(e) what a then costs here\n");
 	ok &= cost_demo(loop, step_count);
 	return ok;
 }

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: MIT
  *
- * demo.h - the four parts of the demo.  Each prints what it does, runs the
+ * demo.h - the five parts of the demo.  Each prints what it does, runs the
  * loop until its work is done, and says whether all went as it should.
  */
 #ifndef DEMO_H
@@ -14,6 +14,7 @@
 bool order_demo(avow_loop *loop);
 bool photo_demo(avow_loop *loop);
 bool compare_demo(avow_loop *loop);
+bool many_demo(avow_loop *loop);
 bool cost_demo(avow_loop *loop, size_t step_count);
 
 /* The last handler of a chain that should not fail: tell, and clear `ok`. */

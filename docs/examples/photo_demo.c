@@ -9,7 +9,7 @@
 #include "demo.h"
 
 #include "httpd.h"
-#include "photo.h"
+#include "photo_promise.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -55,8 +55,7 @@ static int start_download(client *c, const char *url, void *context)
 	return download_photo(c, url, on_photo, context);
 }
 
-static avow_promise *fetch_photo_or_stop(avow_loop *loop, client *c,
-					 const char *url)
+avow_promise *fetch_photo_or_stop(avow_loop *loop, client *c, const char *url)
 {
 	return AVOW_PROMISIFY(loop, start_download(c, url, AVOW_CONTEXT));
 }
