@@ -110,23 +110,28 @@ static void queue_push(avow_queue *queue, struct push *push)
 avow_promise *avow_queue_push_at(const char *place, avow_queue *queue,
 				 const avow_queue_item *item)
 {
-	avow_promise *result;
 	CHECK(queue, place, "avow_queue_push() to a NULL queue");
 	CHECK(item->value.type != &avow_promise_type, place,
 	      "avow_queue_push() of a promise: push what it gives");
 	avow__given_check(item->value);
+	avow_loop *const loop = queue->loop;
+	avow_promise *result;
 	struct push *const push =
-		avow__task_open(queue->loop, place, "avow_queue_push()",
-				sizeof(*push), push_end, &result);
-	if (!push) {
-		avow__enter(queue->loop);
+		avow__task_open(loop, place, "avow_queue_push()", sizeof(*push),
+				push_end, &result);
+	avow_promise *seen = result;
+	/* Where it does not enter its drop may free the queue, and the loop. */
+	avow__enter(loop);
+	if (push) {
+		push->value = item->value;
+		seen = avow__task_abortable(place, result, item->signal);
+		if (!avow__is_settled(seen))
+			queue_push(queue, push);
+	} else {
 		avow__value_drop(item->value);
-		avow__leave(queue->loop);
-		return result;
 	}
-	push->value = item->value;
-	queue_push(queue, push);
-	return avow__task_abortable(place, result, item->signal);
+	avow__leave(loop);
+	return seen;
 }
 
 avow_promise *(avow_queue_push)(avow_queue *queue, avow_value value)
@@ -174,8 +179,11 @@ avow_promise *avow_queue_pop_at(const char *place,
 				sizeof(*pop), pop_end, &result);
 	if (!pop)
 		return result;
-	queue_pop(queue, pop);
-	return avow__task_abortable(place, result, options->signal);
+	avow_promise *const seen =
+		avow__task_abortable(place, result, options->signal);
+	if (!avow__is_settled(seen))
+		queue_pop(queue, pop);
+	return seen;
 }
 
 avow_promise *(avow_queue_pop)(avow_queue *queue)

@@ -154,11 +154,15 @@ avow_promise *avow_rate_acquire_at(const char *place,
 		avow__task_settle(&turn->waiter.task, bad);
 		return result;
 	}
+	avow_promise *const seen =
+		avow__task_abortable(place, result, options->signal);
+	if (avow__is_settled(seen))
+		return seen;
 	turn->rate = rate;
 	avow__line_join(&rate->waiting, &turn->waiter);
 	if (!rate->timer)
 		rate_serve(rate);
-	return avow__task_abortable(place, result, options->signal);
+	return seen;
 }
 
 avow_promise *(avow_rate_acquire)(avow_rate *rate)

@@ -176,9 +176,11 @@ avow_promise *avow__input_own(avow_loop *loop, const char *place,
 void avow__input_own_end(avow_loop *loop, avow_promise *input);
 
 /*
- * Supplied by abort.c: what a tool returns at its end, avow_abortable_at() of
- * the promise of its task.  Out of memory ends the task too: it must not go on
- * unseen, calling functions with what the program has ended upon the rejection.
+ * Supplied by abort.c: what a tool returns, avow_abortable_at() of the promise
+ * of its task.  Out of memory ends the task too: it must not go on unseen,
+ * calling functions with what the program has ended upon the rejection.  A tool
+ * that takes something at once calls it before; where what this returns is
+ * settled the task is gone, and `result` may be.
  */
 avow_promise *avow__task_abortable(const char *place, avow_promise *result,
 				   avow_signal *signal);

@@ -320,6 +320,27 @@ FX_TEST(signals_take_whoever_waits_out_of_the_line)
 	close_queue();
 }
 
+FX_TEST(with_a_signal_that_has_aborted_nothing_enters_and_nothing_is_taken)
+{
+	avow_abort *const stop = avow_abort_new(fx.loop);
+	avow_signal *const signal = avow_abort_signal(stop);
+
+	open_queue(4);
+	avow_abort_with(stop, avow_none());
+	avow_queue_push(queue, fx_box_new(1), .signal = signal);
+	ck_assert_int_eq(fx.boxes, 0);
+	ck_assert_uint_eq(avow_queue_count(queue), 0);
+	push(2, "push");
+	avow_catch(avow_queue_pop(queue, .signal = signal), fx_note_code,
+		   "aborted");
+	pop("pop");
+	fx_run();
+
+	fx_expect("push:none|aborted:1|pop:2");
+	avow_abort_free(stop);
+	close_queue();
+}
+
 FX_TEST_LIMIT(lines_of_hundreds_of_thousands_are_left_in_constant_time, 20)
 {
 	const size_t count = fx_scale(200 * 1000);
@@ -585,6 +606,41 @@ FX_TEST(what_waits_for_room_may_do_anything)
 	avow_queue_free(queue);
 }
 
+static void free_queue_and_loop(void *arg)
+{
+	(void)arg;
+	avow_queue_free(queue);
+	queue = NULL;
+	avow_loop_free(fx.loop);
+	fx.loop = NULL;
+}
+
+static const avow_type fatal_type = { .name = "fatal",
+				      .drop = free_queue_and_loop };
+
+/* No handler is on the stack, so that the loop goes at once. */
+FX_TEST(the_drop_of_a_value_that_did_not_enter_may_free_queue_and_loop)
+{
+	open_queue(1);
+	avow_queue_close(queue);
+	avow_queue_push(queue, avow_own(&queue, &fatal_type));
+
+	ck_assert_ptr_null(queue);
+	ck_assert_ptr_null(fx.loop);
+	fx_expect_reports("unhandled:closed");
+}
+
+FX_TEST(the_drop_of_a_value_without_memory_may_free_queue_and_loop)
+{
+	open_queue(1);
+	hoard_begin(0);
+	avow_queue_push(queue, avow_own(&queue, &fatal_type));
+	fx_fail_never();
+
+	ck_assert_ptr_null(queue);
+	ck_assert_ptr_null(fx.loop);
+}
+
 
 /* -------------------------------------------------------- No memory, misuse */
 
@@ -670,6 +726,33 @@ FX_TEST(without_any_memory_values_are_dropped_and_what_is_in_stays_in)
 	ck_assert_int_eq(fx.boxes, 0);
 	ck_assert_uint_eq(avow_queue_count(queue), 1);
 	close_queue();
+}
+
+/* What there is no memory left for is the signal. */
+FX_TEST_LIMIT(a_push_or_pop_rejected_for_lack_of_memory_changes_nothing, 10)
+{
+	avow_abort *const stop = avow_abort_new(fx.loop);
+	avow_signal *const signal = avow_abort_signal(stop);
+
+	for (size_t left = 0; left < 12; left++) {
+		open_queue(4);
+		avow_queue_push(queue, avow_int(1));
+		fx_run();
+		hoard_begin(left);
+		const avow_promise *const in =
+			avow_queue_push(queue, avow_int(2), .signal = signal);
+		const size_t count = avow_state_of(in) == AVOW_REJECTED ? 1 : 2;
+		ck_assert_uint_eq(avow_queue_count(queue), count);
+		hoard_end();
+		hoard_begin(left);
+		const avow_promise *const out =
+			avow_queue_pop(queue, .signal = signal);
+		const bool is_taken = avow_state_of(out) != AVOW_REJECTED;
+		ck_assert_uint_eq(avow_queue_count(queue), count - is_taken);
+		hoard_end();
+		close_queue();
+	}
+	avow_abort_free(stop);
 }
 
 FX_TEST(misuse_of_a_queue_is_told)

@@ -213,6 +213,19 @@ FX_TEST(a_signal_takes_whoever_waits_out_of_the_line)
 	avow_rate_free(rate);
 }
 
+FX_TEST(a_signal_that_has_aborted_takes_no_turn)
+{
+	avow_abort *const stop = avow_abort_new(fx.loop);
+	avow_rate *const one = avow_rate_new(fx.loop, 1, 3600.);
+
+	avow_abort_with(stop, avow_none());
+	avow_rate_acquire(one, .signal = avow_abort_signal(stop));
+	ck_assert_int_eq(avow_state_of(avow_rate_acquire(one)), AVOW_FULFILLED);
+
+	avow_abort_free(stop);
+	avow_rate_free(one);
+}
+
 FX_TEST_LIMIT(a_line_of_hundreds_of_thousands_has_one_timer, 20)
 {
 	const size_t count = fx_scale(200 * 1000);
