@@ -132,13 +132,17 @@ avow_promise *avow_semaphore_acquire_at(const char *place,
 		avow__task_settle(&wait->waiter.task, avow_errno(ENOMEM));
 		return result;
 	}
+	avow_promise *const seen =
+		avow__task_abortable(place, result, options->signal);
+	if (avow__is_settled(seen))
+		return seen;
 	if (semaphore->available) {
 		semaphore->available--;
 		permit_give(wait);
 	} else {
 		avow__line_join(&semaphore->waiting, &wait->waiter);
 	}
-	return avow__task_abortable(place, result, options->signal);
+	return seen;
 }
 
 avow_promise *(avow_semaphore_acquire)(avow_semaphore *semaphore)
@@ -212,6 +216,7 @@ avow_promise *avow_limit_at(const char *place, avow_semaphore *semaphore,
 	const struct limited limited = { .fn = fn, .arg = options->arg };
 	avow_promise *const permit = avow_semaphore_acquire_at(
 		place, &(avow_semaphore_wait){ .semaphore = semaphore });
+	avow__unseen(permit); /* so that it moves out, and comes back in time */
 	avow_promise *const result =
 		avow_on_at(place, permit,
 			   &(const avow_handlers){ .fulfilled = limit_run,

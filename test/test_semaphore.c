@@ -538,6 +538,24 @@ FX_TEST(a_limited_function_may_be_waited_for)
 	all_back(1);
 }
 
+static void wait_for_the_second(void *arg)
+{
+	(void)arg;
+	avow_limit(sem, fx_note, "first");
+	const avow_value value = avow_wait(avow_limit(sem, fx_seven, "second"));
+	fx_log("waited:%s", fx_text(value));
+}
+
+/* The first has its permit from further out than the loop in which it runs. */
+FX_TEST(a_permit_comes_back_in_a_nested_loop)
+{
+	sem = avow_semaphore_new(fx.loop, 1);
+	fx_in_callback(wait_for_the_second, NULL);
+
+	fx_expect("first:none|second:none|waited:7");
+	all_back(1);
+}
+
 
 /* --------------------------------------------------------------- Anything */
 
@@ -670,6 +688,37 @@ static void drop_elsewhere(avow_value *permit)
 	ck_assert_int_eq(pthread_create(&thread, NULL, drop_in_thread, permit),
 			 0);
 	pthread_join(thread, NULL);
+}
+
+static avow_value run_if_seen(avow_value value, void *is_seen)
+{
+	(void)value;
+	fx_check(*(const bool *)is_seen);
+	return avow_none();
+}
+
+/* There is memory for small blocks, but for so many nodes only: the signal is
+ * what there is none left for. */
+FX_TEST_LIMIT(a_limit_that_is_rejected_for_lack_of_memory_calls_nothing, 10)
+{
+	avow_abort *const stop = avow_abort_new(fx.loop);
+
+	sem = avow_semaphore_new(fx.loop, 1);
+	for (size_t left = 0; left < 12; left++) {
+		bool is_seen = true;
+		hoard_begin(left);
+		fx_fail_never();
+		fx_fail_above(fx_bytes() + 4096);
+		const avow_promise *const p =
+			avow_limit(sem, run_if_seen, &is_seen,
+				   .signal = avow_abort_signal(stop));
+		is_seen = avow_state_of(p) == AVOW_PENDING;
+		hoard_end();
+		fx_run();
+		ck_assert_uint_eq(avow_semaphore_available(sem), 1);
+	}
+	avow_abort_free(stop);
+	all_back(1);
 }
 
 FX_TEST(a_permit_that_somebody_waits_for_is_dropped_in_its_thread)
