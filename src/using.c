@@ -75,6 +75,7 @@ static bool using_step(struct using_run *run, avow_promise *source,
 	if (step->word & IMMORTAL)
 		return false;
 	avow_hold(step);
+	avow__unseen(step); /* so that a release can take its value */
 	run->step = step;
 	run->uses += 2;
 	avow_promise *const next =

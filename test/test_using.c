@@ -230,6 +230,38 @@ static avow_value pass(avow_value value, void *arg)
 	return value;
 }
 
+static avow_value give_three(avow_value value, void *arg)
+{
+	(void)value;
+	(void)arg;
+	return fx_box_new(3);
+}
+
+static avow_value take_box(avow_value value, void *name)
+{
+	const avow_value box = avow_take(value);
+	fx_log("%s:%s", (const char *)name, fx_text(box));
+	avow_drop(box);
+	return avow_none();
+}
+
+static void use_and_wait(void *arg)
+{
+	const avow_resource one[] = { { give_three, take_box, "release" } };
+	(void)arg;
+	const avow_value value =
+		avow_wait(avow_using(fx.loop, one, 1, fx_seven, "use"));
+	fx_log("waited:%s", fx_text(value));
+}
+
+/* It was acquired by a step from further out. */
+FX_TEST(a_release_may_take_its_value_in_a_nested_loop)
+{
+	fx_in_callback(use_and_wait, NULL);
+
+	fx_expect("use:box:3|release:box:3|waited:7");
+}
+
 FX_TEST(a_use_may_pass_the_resource_on)
 {
 	const avow_resource list[] = { { a_box, NULL, NULL } };
@@ -811,6 +843,33 @@ FX_TEST_LIMIT(what_cannot_be_begun_for_lack_of_memory_is_rejected, 10)
 	}
 	fx_run();
 	fx_take_reports();
+}
+
+static avow_value run_if_seen(avow_value value, void *is_seen)
+{
+	fx_check(*(const bool *)is_seen);
+	return value;
+}
+
+/* As above, but what there is no memory left for is the signal. */
+FX_TEST_LIMIT(what_is_rejected_for_lack_of_memory_calls_nothing, 10)
+{
+	avow_abort *const stop = avow_abort_new(fx.loop);
+
+	for (size_t i = 0; i < 16; i++) {
+		bool is_seen = true;
+		const avow_resource one[] = { { run_if_seen, NULL, &is_seen } };
+		hoard_begin(i);
+		fx_fail_never();
+		fx_fail_above(fx_bytes() + 4096);
+		const avow_promise *const p =
+			avow_using(fx.loop, one, 1, run_if_seen, &is_seen,
+				   .signal = avow_abort_signal(stop));
+		is_seen = avow_state_of(p) == AVOW_PENDING;
+		hoard_end();
+		fx_run();
+	}
+	avow_abort_free(stop);
 }
 
 FX_TEST(misuse_of_resources_is_told)
