@@ -283,12 +283,18 @@ avow_promise *avow_group_join_at(const char *place,
 				sizeof(*join), group_join_end, &result);
 	if (!join)
 		return result;
+	avow_loop *const loop = group->loop;
 	join->group = group;
+	avow__enter(loop);
 	avow__line_join(&group->joins, &join->waiter);
-	group->uses++;
 	group_settle_joins(group);
-	group_unuse(group);
-	return avow_abortable_at(place, result, options->signal);
+	avow_promise *const seen =
+		avow_abortable_at(place, result, options->signal);
+	/* Out of memory is no reason to cancel the group. */
+	if (seen->word & IMMORTAL && !avow__is_settled(result))
+		avow__task_settle(&join->waiter.task, avow__none);
+	avow__leave(loop);
+	return seen;
 }
 
 avow_promise *(avow_group_join)(avow_group *group)

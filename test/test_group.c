@@ -905,6 +905,31 @@ FX_TEST(a_failure_there_is_no_memory_for_is_one_all_the_same)
 	avow_group_free(group);
 }
 
+/* It does not cancel the group, and no group waits for it any more. */
+FX_TEST_LIMIT(a_join_that_there_is_no_memory_for_is_none, 10)
+{
+	avow_abort *const stop = avow_abort_new(fx.loop);
+
+	for (size_t left = 0; left < 8; left++) {
+		avow_group *const group = avow_group_new(fx.loop);
+		avow_group_add(group, work("one", NULL));
+		hoard_begin(left);
+		avow_promise *const p = avow_group_join(
+			group, .signal = avow_abort_signal(stop));
+		const bool is_made = avow_state_of(p) == AVOW_PENDING;
+		fx_expect("");
+		hoard_end();
+		if (is_made)
+			avow_cancel(p);
+		else
+			avow_cancel(avow_group_join(group));
+		fx_expect("stop:one");
+		fx_run();
+		avow_group_free(group);
+	}
+	avow_abort_free(stop);
+}
+
 FX_TEST(misuse_of_a_group_is_told)
 {
 	avow_group *const group = avow_group_new(fx.loop);
