@@ -757,8 +757,8 @@ avow_promise *avow_once_at(const char *place, avow_emitter *emitter,
 			   const avow_once_options *options)
 {
 	avow_promise *result;
-	avow_loop *const loop =
-		emitter_entry(emitter, options->name, place, "avow_once()");
+	avow_loop *const loop = avow__loop_or_ending(
+		emitter_entry(emitter, options->name, place, "avow_once()"));
 	CHECK(loop, place, "avow_once() after the loop was freed");
 	struct once *const once = avow__task_open(
 		loop, place, "avow_once()", sizeof(*once), once_end, &result);

@@ -112,6 +112,14 @@ struct avow__tie *avow__tie_new(const char *place, avow_loop *loop,
 /* NULL does nothing. */
 void avow__tie_cut(struct avow__tie *tie);
 
+/* The loop of an object; while that is being freed, and has ended the object
+ * already, handlers that still run may ask.  NULL once it is gone. */
+static inline avow_loop *avow__loop_or_ending(avow_loop *loop)
+{
+	avow_loop *const current = avow__thread.current;
+	return loop || !current || !current->is_finishing ? loop : current;
+}
+
 static inline bool avow__is_error_event(const char *name)
 {
 	return name[0] == 'e' && strcmp(name, "error") == 0;

@@ -216,7 +216,7 @@ avow_events *avow_events_new_at(const char *place, avow_emitter *emitter,
 	CHECK(options->name, place, "avow_events_new() with a NULL name");
 	CHECK(options->full >= AVOW_DROP_OLDEST && options->full <= AVOW_FAIL,
 	      place, "avow_events_new() with a .full of %d", options->full);
-	avow_loop *const loop = emitter->loop;
+	avow_loop *const loop = avow__loop_or_ending(emitter->loop);
 	CHECK(loop, place, "avow_events_new() after the loop was freed");
 	avow__loop_entry(loop, "avow_events_new()");
 	const size_t limit = options->limit ? options->limit : 16;
@@ -278,10 +278,10 @@ avow_promise *avow_events_next_at(const char *place, avow_events *events)
 {
 	avow_promise *result;
 	CHECK(events, place, "avow_events_next() with a NULL iterator");
-	CHECK(events->loop, place,
-	      "avow_events_next() after the loop was freed");
+	avow_loop *const loop = avow__loop_or_ending(events->loop);
+	CHECK(loop, place, "avow_events_next() after the loop was freed");
 	struct request *const request =
-		avow__task_open(events->loop, place, "avow_events_next()",
+		avow__task_open(loop, place, "avow_events_next()",
 				sizeof(*request), request_end, &result);
 	if (!request)
 		return result;

@@ -1248,6 +1248,33 @@ FX_TEST(none_is_made_while_the_loop_ends)
 	ck_assert_ptr_null(made[1]);
 }
 
+static avow_emitter *asked_emitter;
+static avow_events *asked_events;
+
+static avow_value ask_again(avow_value value, void *arg)
+{
+	(void)value;
+	(void)arg;
+	avow_catch(avow_once(asked_emitter, "data"), fx_note_code, "once");
+	avow_catch(avow_events_next(asked_events), fx_note_code, "next");
+	ck_assert_ptr_null(avow_events_new(asked_emitter, "data"));
+	return avow_none();
+}
+
+/* As loops of promises do that go on after a rejection. */
+FX_TEST(handlers_may_ask_for_events_while_the_loop_ends)
+{
+	asked_emitter = open_emitter();
+	asked_events = avow_events_new(asked_emitter, "data");
+	avow_catch(avow_once(asked_emitter, "data"), ask_again, NULL);
+	avow_catch(avow_pending(fx.loop), ask_again, NULL);
+	fx_free_loop();
+
+	fx_expect("once:3|next:3|once:3|next:3");
+	avow_events_free(asked_events);
+	avow_emitter_free(asked_emitter);
+}
+
 FX_TEST(emitters_may_be_freed_after_libevs_loop)
 {
 	avow_emitter *const e = open_emitter();
