@@ -9,11 +9,13 @@
  */
 #include "watch.h"
 
+#include "call.h"
+
 #include <fcntl.h>
 #include <math.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* An error of avow_core_domain, or of errno, with a message. */
 #define WATCH_INVALID(place, ...) \
@@ -181,31 +183,58 @@ static void watch_cleanup_start(struct ev_loop *ev, struct avow__watch *watch,
 	ev_cleanup_start(ev, cleanup);
 }
 
-/* Which loop each signal belongs to: libev aborts when a second one asks. */
-static pthread_mutex_t watch_claims_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Which loop each signal belongs to, for libev aborts when a second one asks;
+ * and what the process did upon it before.  The lock is the one of the seat
+ * that is nobody's, so that forks mind it (seat.c). */
 static struct {
 	const struct ev_loop *ev;
 	size_t uses;
+	struct sigaction before;
 } watch_claims[NSIG];
 
-static bool watch_claim(const struct ev_loop *ev, int signum)
+/* The first watcher of a signal.  Where the program has one of its own already,
+ * libev's handler was there before. */
+static void watch_claim_first(struct ev_loop *ev, ev_signal *watcher)
 {
-	pthread_mutex_lock(&watch_claims_lock);
+	struct sigaction *const before = &watch_claims[watcher->signum].before;
+	struct sigaction during;
+	sigaction(watcher->signum, NULL, before);
+	ev_signal_start(ev, watcher);
+	sigaction(watcher->signum, NULL, &during);
+	if (during.sa_handler == before->sa_handler)
+		before->sa_handler = SIG_DFL;
+}
+
+/* False when it belongs to another loop. */
+static bool watch_claim(struct ev_loop *ev, ev_signal *watcher)
+{
+	const int signum = watcher->signum;
+	pthread_mutex_lock(avow__seat_mutex(0));
 	const bool is_free = !watch_claims[signum].uses ||
 			     watch_claims[signum].ev == ev;
 	if (is_free) {
 		watch_claims[signum].ev = ev;
-		watch_claims[signum].uses++;
+		if (watch_claims[signum].uses++ == 0)
+			watch_claim_first(ev, watcher);
+		else
+			ev_signal_start(ev, watcher);
 	}
-	pthread_mutex_unlock(&watch_claims_lock);
+	pthread_mutex_unlock(avow__seat_mutex(0));
 	return is_free;
 }
 
-static void watch_unclaim(int signum)
+/* When nobody watches any more libev leaves the default behind, whatever was
+ * there before: a signal that the program ignores would end it. */
+static void watch_unclaim(struct ev_loop *ev, ev_signal *watcher)
 {
-	pthread_mutex_lock(&watch_claims_lock);
-	watch_claims[signum].uses--;
-	pthread_mutex_unlock(&watch_claims_lock);
+	const int signum = watcher->signum;
+	struct sigaction now;
+	pthread_mutex_lock(avow__seat_mutex(0));
+	ev_signal_stop(ev, watcher);
+	if (--watch_claims[signum].uses == 0 &&
+	    sigaction(signum, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+		sigaction(signum, &watch_claims[signum].before, NULL);
+	pthread_mutex_unlock(avow__seat_mutex(0));
 }
 
 static bool watch_is_signal(int signum)
@@ -225,10 +254,9 @@ static avow_value watch_start_signal(struct ev_loop *ev,
 		return WATCH_ERROR(place, EINVAL, "signal %d cannot be watched",
 				   signum);
 	if ((signum == SIGCHLD && !ev_is_default_loop(ev)) ||
-	    !watch_claim(ev, signum))
+	    !watch_claim(ev, &watch->ev.signal.watcher))
 		return WATCH_ERROR(place, EBUSY,
 				   "signal %d belongs to another loop", signum);
-	ev_signal_start(ev, &watch->ev.signal.watcher);
 	watch_cleanup_start(ev, watch, &watch->ev.signal.cleanup);
 	return avow__none;
 }
@@ -237,9 +265,8 @@ static void watch_stop_signal(struct ev_loop *ev, struct avow__watch *watch)
 {
 	if (!ev_is_active(&watch->ev.signal.watcher))
 		return;
-	ev_signal_stop(ev, &watch->ev.signal.watcher);
+	watch_unclaim(ev, &watch->ev.signal.watcher);
 	ev_cleanup_stop(ev, &watch->ev.signal.cleanup);
-	watch_unclaim(watch->ev.signal.watcher.signum);
 }
 
 static avow_value watch_value_of_signal(struct ev_loop *ev,

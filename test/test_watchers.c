@@ -260,6 +260,71 @@ FX_TEST(a_signal_is_free_again_once_its_loop_was_destroyed)
 	fx_expect(text);
 }
 
+static void keep_quiet(int signum)
+{
+	(void)signum;
+}
+
+static const char *handler_name(int signum)
+{
+	struct sigaction action;
+
+	ck_assert_int_eq(sigaction(signum, NULL, &action), 0);
+	if (action.sa_handler == SIG_DFL)
+		return "default";
+	if (action.sa_handler == SIG_IGN)
+		return "ignored";
+	return action.sa_handler == keep_quiet ? "mine" : "libev's";
+}
+
+static void note_handler(int signum)
+{
+	fx_log("%s", handler_name(signum));
+}
+
+FX_TEST(a_signal_does_what_it_did_when_nobody_waits_any_more)
+{
+	void (*const before[])(int) = { SIG_IGN, keep_quiet, SIG_DFL };
+
+	for (size_t i = 0; i < sizeof(before) / sizeof(*before); i++) {
+		signal(SIGUSR1, before[i]);
+		avow_promise *const p = avow_signalled(fx.loop, SIGUSR1);
+		avow_promise *const q = avow_signalled(fx.loop, SIGUSR1);
+		avow_cancel(p);
+		note_handler(SIGUSR1);
+		avow_cancel(q);
+		note_handler(SIGUSR1);
+	}
+
+	fx_expect("libev's|ignored|libev's|mine|libev's|default");
+}
+
+static void on_own_signal(struct ev_loop *ev, ev_signal *watcher, int events)
+{
+	(void)ev;
+	(void)events;
+	fx_log("own:%d", watcher->signum == SIGUSR1);
+}
+
+FX_TEST(a_signal_that_the_program_watches_as_well_stays_watched)
+{
+	ev_signal own;
+
+	signal(SIGUSR1, SIG_IGN);
+	ev_signal_init(&own, on_own_signal, SIGUSR1);
+	ev_signal_start(fx.ev, &own);
+	avow_cancel(avow_signalled(fx.loop, SIGUSR1));
+	note_handler(SIGUSR1);
+	raise(SIGUSR1);
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	avow_promise *const p = avow_signalled(fx.loop, SIGUSR1);
+	ev_signal_stop(fx.ev, &own);
+	avow_cancel(p);
+	note_handler(SIGUSR1);
+
+	fx_expect("libev's|own:1|default");
+}
+
 FX_TEST(waiting_for_a_signal_can_be_aborted)
 {
 	avow_abort *const stop = avow_abort_new(fx.loop);

@@ -72,7 +72,8 @@ typedef struct avow_changed_options {
 AVOW_API avow_promise *avow_at(avow_loop *loop, double seconds);
 /*
  * Fulfilled with the number (avow_int) of the signal `signum` when the process
- * gets it.  While somebody waits, the signal does not do what it else would.
+ * gets it.  While somebody waits, the signal does not do what it else would,
+ * and does so again when nobody does.
  *
  * A number that is none, or of a signal that cannot be caught, is rejected with
  * EINVAL; and with EBUSY one that libev cannot watch in this loop: SIGCHLD
