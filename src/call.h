@@ -3,7 +3,8 @@
  *
  * call.h - the insides of calls, for the three files that share them:
  * settler.c settles calls, begin.c begins them for the program, and seat.c
- * gives each loop its number and its table.
+ * gives each loop its number and its table.  The locks, which forks mind, are
+ * those of watch_kind.c as well.
  */
 #ifndef AVOW_SRC_CALL_H
 #define AVOW_SRC_CALL_H
@@ -62,7 +63,8 @@ struct avow__table {
 	bool is_listening;
 };
 
-/* Seats share locks; only threads that settle from afar meet here. */
+/* Seats share locks; only threads that settle from afar meet here, and those
+ * that use wakers.  Seat 0, which is no loop's, lends its to the process. */
 pthread_mutex_t *avow__seat_mutex(unsigned seat);
 
 /* Give `p`, a pending root, a call; NULL when out of memory. */

@@ -111,7 +111,7 @@ static inline int avow__watch_events(int events)
 
 /* The part of an emitter's waker that is the emitter's; NULL when out of
  * memory. */
-avow_waker *avow__waker_new(ev_async *async);
+avow_waker *avow__waker_new(const avow_loop *loop, ev_async *async);
 void avow__waker_hold(avow_waker *waker);
 
 #endif

@@ -153,7 +153,7 @@ avow_emitter *avow_watch_async_at(const char *place, avow_loop *loop)
 	if (!watch)
 		return NULL;
 	ev_async_set(&watch->ev.async.watcher);
-	watch->ev.async.waker = avow__waker_new(&watch->ev.async.watcher);
+	watch->ev.async.waker = avow__waker_new(loop, &watch->ev.async.watcher);
 	if (watch->ev.async.waker)
 		return watcher_emitter(watch);
 	avow_emitter_free(watcher_emitter(watch));

@@ -335,21 +335,26 @@ static void watch_stop_fork(struct ev_loop *ev, struct avow__watch *watch)
 	ev_fork_stop(ev, &watch->ev.fork);
 }
 
-/* The loop is there and the watcher started while `ev` is not NULL. */
+/*
+ * The loop is there and the watcher started while `ev` is not NULL.  The lock
+ * is the one of the seat of its loop, which stays when that is gone: so the
+ * child of a fork does not find it held by a thread that did not come along
+ * (seat.c).
+ */
 struct avow_waker {
 	size_t uses; /* atomic */
-	pthread_mutex_t lock;
+	unsigned seat;
 	struct ev_loop *ev;
 	ev_async *async;
 };
 
-avow_waker *avow__waker_new(ev_async *async)
+avow_waker *avow__waker_new(const avow_loop *loop, ev_async *async)
 {
 	avow_waker *const waker = avow__alloc(sizeof(*waker));
-	if (!waker)
-		return NULL;
-	*waker = (avow_waker){ .uses = 1, .async = async };
-	pthread_mutex_init(&waker->lock, NULL);
+	if (waker)
+		*waker = (avow_waker){ .uses = 1,
+				       .seat = loop->seat,
+				       .async = async };
 	return waker;
 }
 
@@ -360,27 +365,25 @@ void avow__waker_hold(avow_waker *waker)
 
 void avow_waker_free(avow_waker *waker)
 {
-	if (!waker || __atomic_sub_fetch(&waker->uses, 1, __ATOMIC_ACQ_REL) > 0)
-		return;
-	pthread_mutex_destroy(&waker->lock);
-	avow__free(waker);
+	if (waker && __atomic_sub_fetch(&waker->uses, 1, __ATOMIC_ACQ_REL) == 0)
+		avow__free(waker);
 }
 
 static void waker_set(avow_waker *waker, struct ev_loop *ev)
 {
-	pthread_mutex_lock(&waker->lock);
+	pthread_mutex_lock(avow__seat_mutex(waker->seat));
 	waker->ev = ev;
-	pthread_mutex_unlock(&waker->lock);
+	pthread_mutex_unlock(avow__seat_mutex(waker->seat));
 }
 
 bool avow_watch_send(avow_waker *waker)
 {
 	CHECK(waker, NULL, "avow_watch_send() with a NULL waker");
-	pthread_mutex_lock(&waker->lock);
+	pthread_mutex_lock(avow__seat_mutex(waker->seat));
 	const bool is_heard = waker->ev;
 	if (is_heard)
 		ev_async_send(waker->ev, waker->async);
-	pthread_mutex_unlock(&waker->lock);
+	pthread_mutex_unlock(avow__seat_mutex(waker->seat));
 	return is_heard;
 }
 

@@ -1095,6 +1095,42 @@ FX_TEST_LIMIT(many_threads_may_send_at_once, 20)
 	avow_emitter_free(e);
 }
 
+static bool sender_must_end;
+
+static void *send_without_end(void *waker)
+{
+	while (!__atomic_load_n(&sender_must_end, __ATOMIC_ACQUIRE))
+		avow_watch_send(waker);
+	avow_waker_free(waker);
+	return NULL;
+}
+
+/* The lock that the thread holds at that moment must not stay locked. */
+FX_TEST_LIMIT(a_process_may_fork_while_a_thread_sends, 20)
+{
+	const size_t rounds = 10 + fx_scale(200);
+	avow_emitter *const e = avow_watch_async(fx.loop);
+	avow_emitter_on(e, "wake", hear, "wake");
+	const pthread_t thread =
+		thread_start(send_without_end, avow_watch_waker(e));
+
+	for (size_t i = 0; i < rounds; i++) {
+		const pid_t pid = fork();
+		int status = -1;
+		if (!pid) {
+			alarm(5);
+			avow_emitter_free(e);
+			_exit(0);
+		}
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		ck_assert_int_eq(status, 0);
+	}
+	__atomic_store_n(&sender_must_end, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+
+	avow_emitter_free(e);
+}
+
 FX_TEST_LIMIT(threads_may_send_while_all_of_it_ends, 20)
 {
 	const size_t rounds = fx_scale(300);
