@@ -41,12 +41,14 @@ struct work {
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t news; /* for idle threads */
-	pthread_cond_t gone; /* for avow_work_end(): the last has left */
+	pthread_cond_t gone; /* for avow_work_end(): the last has left, or has
+				been joined */
 	struct work *queue;  /* the last of a ring */
 	size_t queued;
 	unsigned most, threads;
 	unsigned idle;	 /* of them; those that are still starting, too */
 	unsigned ending; /* calls of avow_work_end() that wait */
+	unsigned joins;	 /* of them: that join the thread that left last */
 	unsigned age;	 /* one more in the child of a fork */
 	bool has_left;
 	pthread_t left; /* a thread that has left and is not joined yet */
@@ -78,7 +80,7 @@ static void work_in_child(void)
 {
 	pool.queue = NULL;
 	pool.queued = 0;
-	pool.threads = pool.idle = pool.ending = 0;
+	pool.threads = pool.idle = pool.ending = pool.joins = 0;
 	pool.has_left = false;
 	pool.age++;
 	pool.news = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
@@ -89,6 +91,14 @@ static void work_in_child(void)
 static void work_mind_forks(void)
 {
 	(void)pthread_atfork(work_before_fork, work_after_fork, work_in_child);
+}
+
+/* As the program's threads take the lock. */
+static void work_lock(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, work_mind_forks);
+	pthread_mutex_lock(&pool.lock);
 }
 
 /* ---------------------------------------------------------------- The queue
@@ -250,7 +260,7 @@ bool avow_work_threads(unsigned count)
 {
 	if (!count)
 		return false;
-	pthread_mutex_lock(&pool.lock);
+	work_lock();
 	pool.most = count;
 	(void)work_start(pool.queued);
 	pthread_cond_broadcast(&pool.news);
@@ -258,22 +268,35 @@ bool avow_work_threads(unsigned count)
 	return true;
 }
 
+/* The one that has left last; with the lock held, but not all the time. */
+static void work_join(void)
+{
+	const pthread_t left = pool.left;
+	pool.has_left = false;
+	pool.joins++;
+	pthread_mutex_unlock(&pool.lock);
+	pthread_join(left, NULL);
+	pthread_mutex_lock(&pool.lock);
+	if (--pool.joins == 0)
+		pthread_cond_broadcast(&pool.gone);
+}
+
 void avow_work_end(void)
 {
 	CHECK(!avow__thread.work, NULL,
 	      "avow_work_end() in a thread of the pool");
-	pthread_mutex_lock(&pool.lock);
+	work_lock();
 	pool.ending++;
 	pthread_cond_broadcast(&pool.news);
-	while (pool.threads)
-		pthread_cond_wait(&pool.gone, &pool.lock);
+	/* Another thread may be ending it as well, and join the last. */
+	while (pool.threads || pool.has_left || pool.joins) {
+		if (pool.threads || !pool.has_left)
+			pthread_cond_wait(&pool.gone, &pool.lock);
+		else
+			work_join();
+	}
 	pool.ending--;
-	const bool has_left = pool.has_left;
-	const pthread_t left = pool.left;
-	pool.has_left = false;
 	pthread_mutex_unlock(&pool.lock);
-	if (has_left)
-		pthread_join(left, NULL);
 }
 
 bool avow_work_is_cancelled(void)
@@ -303,9 +326,7 @@ static void work_end(void *arg)
 /* An errno when there is no thread and none can be had. */
 static int work_push(struct work *job)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, work_mind_forks);
-	pthread_mutex_lock(&pool.lock);
+	work_lock();
 	job->age = pool.age;
 	const int code = work_start(pool.queued + 1);
 	const bool is_queued = pool.threads > 0;

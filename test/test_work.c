@@ -781,6 +781,58 @@ FX_TEST(the_end_waits_for_what_is_queued)
 	fx_run();
 }
 
+/* Threads that leave something to be cleaned up when they are gone. */
+static pthread_key_t clean_key;
+static int unclean;
+
+static void clean_slowly(void *ptr)
+{
+	(void)ptr;
+	usleep(1000);
+	__atomic_sub_fetch(&unclean, 1, __ATOMIC_RELEASE);
+}
+
+static avow_value leave_unclean(void *arg)
+{
+	(void)arg;
+	if (!pthread_getspecific(clean_key)) {
+		__atomic_add_fetch(&unclean, 1, __ATOMIC_RELAXED);
+		pthread_setspecific(clean_key, &clean_key);
+	}
+	return avow_none();
+}
+
+static void *end_and_look(void *ready)
+{
+	pthread_barrier_wait(ready);
+	avow_work_end();
+	return (void *)(intptr_t)__atomic_load_n(&unclean, __ATOMIC_ACQUIRE);
+}
+
+FX_TEST_LIMIT(no_thread_is_left_when_the_end_returns_in_any_thread, 20)
+{
+	const size_t rounds = 5 + fx_scale(50);
+	pthread_barrier_t ready;
+	pthread_key_create(&clean_key, clean_slowly);
+	ck_assert_int_eq(pthread_barrier_init(&ready, NULL, 2), 0);
+
+	for (size_t i = 0; i < rounds; i++) {
+		pthread_t thread;
+		void *left_there;
+		for (int k = 0; k < 8; k++)
+			avow_work(fx.loop, leave_unclean, NULL);
+		pthread_create(&thread, NULL, end_and_look, &ready);
+		const void *const left_here = end_and_look(&ready);
+		pthread_join(thread, &left_there);
+		ck_assert_ptr_null(left_here);
+		ck_assert_ptr_null(left_there);
+		fx_run();
+	}
+
+	pthread_barrier_destroy(&ready);
+	pthread_key_delete(clean_key);
+}
+
 static avow_value end_the_pool(void *arg)
 {
 	(void)arg;
