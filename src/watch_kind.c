@@ -37,9 +37,9 @@ static avow_value watch_start_delay(struct ev_loop *ev,
 	ev_timer *const timer = &watch->ev.timer;
 	if (UNLIKELY(!watch_is_time(timer->at)))
 		return WATCH_INVALID(place, "a delay of %g seconds", timer->at);
-	/* Outside of its loop libev's clock stands still. */
-	if (ev_depth(ev) == 0)
-		ev_now_update(ev);
+	/* libev's clock stands still while a callback runs, and outside of its
+	 * loop: time would count from before whatever was done there. */
+	ev_now_update(ev);
 	ev_timer_start(ev, timer);
 	return avow__none;
 }

@@ -165,6 +165,32 @@ FX_TEST(a_deadline_keeps_the_loop_running)
 	fx_expect("is:timeout:timed out after 0.001 seconds");
 }
 
+static avow_value be_slow_and_wait(avow_value value, void *fds)
+{
+	const int *const fd = fds;
+	const double end = ev_time() + .03;
+
+	while (ev_time() < end)
+		continue;
+	ck_assert_int_eq(write(fd[1], "x", 1), 1);
+	avow_on(avow_timeout(avow_readable(fx.loop, fd[0]), .02),
+		.fulfilled = fx_note, .rejected = note_kind, .arg = "is");
+	return value;
+}
+
+FX_TEST(the_time_counts_from_the_call_however_long_the_callback_runs)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	avow_then(avow_delay(fx.loop, 0), be_slow_and_wait, fds);
+	fx_run();
+	close(fds[0]);
+	close(fds[1]);
+
+	fx_expect("is:1");
+}
+
 FX_TEST(a_timeout_that_nobody_handles_is_reported)
 {
 	(void)avow_timeout(stuck(fx.loop), 0);
