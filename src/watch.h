@@ -37,6 +37,10 @@ struct avow__watch {
 	union {
 		ev_watcher any; /* `data` is whose it is */
 		ev_timer timer;
+		struct {
+			ev_timer timer;
+			double every, due; /* on the clock of the system */
+		} interval;
 		ev_io io;
 		ev_periodic periodic;
 		ev_stat stat;
@@ -65,7 +69,8 @@ struct avow__watch_row {
 			    const char *place);
 	/* Of one that is not started: nothing. */
 	void (*stop)(struct ev_loop *ev, struct avow__watch *watch);
-	/* What has happened; NULL where nothing is to be said of it. */
+	/* What has happened; NULL, or none, where nothing is to be said of
+	 * it. */
 	avow_value (*value)(struct ev_loop *ev, struct avow__watch *watch,
 			    int events);
 	/* The memory goes; or NULL. */

@@ -21,7 +21,9 @@ static void watcher_on_event(struct ev_loop *ev, ev_watcher *any, int events)
 	const struct avow__watch_row *const row =
 		avow__watch_row(&watcher->watch);
 	avow_value value = row->value ? row->value(ev, &watcher->watch, events)
-				      : avow_int(++watcher->count);
+				      : avow__none;
+	if (!value.type)
+		value = avow_int(++watcher->count);
 	/* The emitter may be gone after this. */
 	avow_emitter_emit_at(watcher->place, &watcher->emitter,
 			     avow__value_is_error(value) ? "error" : row->event,
@@ -85,7 +87,7 @@ avow_emitter *avow_interval_at(const char *place, avow_loop *loop,
 	struct avow__watch *const watch =
 		watcher_new(place, loop, "avow_interval()", WATCH_INTERVAL, 0);
 	if (watch)
-		ev_timer_set(&watch->ev.timer, seconds, seconds);
+		watch->ev.interval.every = seconds;
 	return watcher_emitter(watch);
 }
 

@@ -44,17 +44,50 @@ static avow_value watch_start_delay(struct ev_loop *ev,
 	return avow__none;
 }
 
+static double watch_clock(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Until the tick that is due.  Not by a repeating timer: when libev is late by
+ * more than an interval it calls twice, and counts from there. */
+static void watch_next_tick(struct ev_loop *ev, struct avow__watch *watch,
+			    double now)
+{
+	ev_timer *const timer = &watch->ev.interval.timer;
+	ev_now_update(ev);
+	ev_timer_set(timer, watch->ev.interval.due - now, 0.);
+	ev_timer_start(ev, timer);
+}
+
 static avow_value watch_start_interval(struct ev_loop *ev,
 				       struct avow__watch *watch,
 				       const char *place)
 {
-	ev_timer *const timer = &watch->ev.timer;
-	if (!watch_is_time(timer->repeat) || timer->repeat == 0)
-		return WATCH_INVALID(place, "an interval of %g seconds",
-				     timer->repeat);
-	if (ev_depth(ev) == 0)
-		ev_now_update(ev);
-	ev_timer_again(ev, timer);
+	const double every = watch->ev.interval.every;
+	if (!watch_is_time(every) || every == 0)
+		return WATCH_INVALID(place, "an interval of %g seconds", every);
+	const double now = watch_clock();
+	watch->ev.interval.due = now + every;
+	watch_next_tick(ev, watch, now);
+	return avow__none;
+}
+
+/* The next tick is the first multiple that has not passed. */
+static avow_value watch_value_of_interval(struct ev_loop *ev,
+					  struct avow__watch *watch, int events)
+{
+	const double every = watch->ev.interval.every;
+	const double now = watch_clock();
+	const double late = now - watch->ev.interval.due;
+	(void)events;
+	if (late < every)
+		watch->ev.interval.due += every;
+	else
+		watch->ev.interval.due = now + every - fmod(late, every);
+	watch_next_tick(ev, watch, now);
 	return avow__none;
 }
 
@@ -419,8 +452,8 @@ static void watch_end_async(struct avow__watch *watch)
 const struct avow__watch_row avow__watch_rows[] = {
 	[WATCH_DELAY] = { NULL, WATCH_SIZE(timer), watch_start_delay,
 			  watch_stop_timer, watch_value_of_delay, NULL },
-	[WATCH_INTERVAL] = { "tick", WATCH_SIZE(timer), watch_start_interval,
-			     watch_stop_timer, NULL, NULL },
+	[WATCH_INTERVAL] = { "tick", WATCH_SIZE(interval), watch_start_interval,
+			     watch_stop_timer, watch_value_of_interval, NULL },
 	[WATCH_IO] = { "ready", WATCH_SIZE(io), watch_start_io, watch_stop_io,
 		       watch_value_of_io, NULL },
 	[WATCH_AT] = { NULL, WATCH_SIZE(periodic), watch_start_at,
