@@ -59,8 +59,8 @@ static bool map_make_room(struct map *map)
 	if (used < map->room)
 		return true;
 	/* A known number is asked for at once: memory that is not written to
-	 * costs nothing. */
-	if (room > map->count || map->count != AVOW_UNTIL_DONE)
+	 * costs nothing.  Where items are pulled it is a bound. */
+	if (room > map->count || !(map->pull || map->count == AVOW_UNTIL_DONE))
 		room = map->count;
 	struct avow__list *const more =
 		room < SIZE_MAX / sizeof(avow_value) / 2

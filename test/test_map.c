@@ -484,6 +484,26 @@ FX_TEST(each_counts_and_drops)
 	fx_expect("100");
 }
 
+static avow_value box_number(avow_value box, void *arg)
+{
+	(void)arg;
+	return avow_int(fx_box_get(box)->number);
+}
+
+/* It is a bound, and no number of items to make room for. */
+FX_TEST(a_count_of_what_is_pulled_may_be_large)
+{
+	const size_t count = SIZE_MAX / 64;
+
+	noted(avow_map(fx.loop, count, box_number, NULL, .pull = three_boxes));
+	noted(avow_map(fx.loop, count, box_number, NULL, .pull = three_boxes,
+		       .unordered = true));
+	noted(avow_filter(fx.loop, count, let_pass, NULL, .pull = three_boxes));
+	fx_run();
+
+	fx_expect("[0,1,2]|[0,1,2]|[box:0,box:1,box:2]");
+}
+
 FX_TEST(each_counts_what_was_pulled)
 {
 	noted(avow_each(fx.loop, AVOW_UNTIL_DONE, fx_note, NULL,
