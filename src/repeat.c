@@ -126,17 +126,20 @@ static avow_value laps_reduce(avow_value sum, void *arg)
 static void laps_next(struct laps *laps);
 
 /* The sum is avow_done(): settle with its result, unless making a copy of that
- * has ended the laps already. */
+ * has ended the laps already.  What is copied must stay meanwhile, for a loop
+ * nested there reaps what the laps let go. */
 static void laps_finish(avow_loop *loop, struct laps *laps)
 {
-	avow_promise *const p = laps->task.promise;
+	avow_promise *const p = laps->task.promise, *const sum = laps->sum;
+	laps->sum = NULL;
 	p->uses++;
-	const avow_value result = done_open(loop, laps->sum);
+	const avow_value result = done_open(loop, sum);
 	if (avow__is_settled(p))
 		avow__value_drop(result);
 	else
 		avow__task_settle(&laps->task, result);
 	avow__unuse(loop, p);
+	avow__unuse(loop, sum);
 }
 
 /* What `input` waited for is the sum now. */

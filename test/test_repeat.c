@@ -1106,6 +1106,54 @@ FX_TEST(the_copy_of_a_result_that_others_hold_may_do_anything)
 	scene_try_all(prepare_result_copy, 1);
 }
 
+/* A done that two have, and a copy during which both let it go. */
+static struct {
+	avow_value other;
+	avow_promise *repeat;
+} two_have;
+
+static avow_value let_go(avow_value value, void *arg)
+{
+	(void)arg;
+	avow_cancel(two_have.repeat);
+	avow_drop(two_have.other);
+	return value;
+}
+
+static avow_value copy_nested(avow_value value);
+AVOW_TYPE_WITH(nested, int *, free, copy_nested, 0, false, 0);
+
+static int *new_number(int number)
+{
+	int *const ptr = malloc(sizeof(*ptr));
+	*ptr = number;
+	return ptr;
+}
+
+static avow_value copy_nested(avow_value value)
+{
+	(void)!avow_wait(avow_then(avow_delay(fx.loop, 0), let_go, NULL)).type;
+	(void)!avow_wait(avow_delay(fx.loop, 0)).type;
+	fx_log("copied:%d", *nested_get(value));
+	return nested_value(new_number(*nested_get(value)));
+}
+
+static avow_value done_for_two(avow_value value, void *arg)
+{
+	const avow_value done = avow_done(nested_value(new_number(7)));
+	(void)value;
+	(void)arg;
+	two_have.other = avow_copy(done);
+	return done;
+}
+
+FX_TEST(a_result_stays_while_its_copy_is_made)
+{
+	two_have.repeat = avow_repeat(fx.loop, done_for_two, NULL);
+	fx_run();
+	fx_expect("copied:7");
+}
+
 static void odd_hook(void *arg)
 {
 	(void)arg;
