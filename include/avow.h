@@ -701,7 +701,8 @@ AVOW_API void avow_unslot(avow_promise **where);
  * on the way run, as jobs.  Safe from anywhere, one's own handler included.
  * NULL and settled promises are left alone.
  *
- * Calls back  cancel hooks and drops, before it returns.
+ * Calls back  cancel hooks and drops, before it returns; drops of what was
+ *             attached behind an avow_finally() when that has ended.
  * Since       0.1
  */
 AVOW_API void avow_cancel(avow_promise *p);
@@ -760,7 +761,9 @@ AVOW_API avow_promise *avow_catch_code(avow_promise *p,
 				       avow_handler_fn *fn, void *arg);
 /*
  * Tie a resource to `p`: `drop(ptr)` runs when the promise returned settles,
- * whatever happens, or at once when nothing could be attached.
+ * whatever happens, or at once when nothing could be attached.  On cancellation
+ * it runs when every avow_finally() and avow_using() that `p` comes from has
+ * ended, so these may still use the resource.
  */
 AVOW_API avow_promise *avow_attach(avow_promise *p, void *ptr,
 				   avow_drop_fn *drop);

@@ -414,6 +414,7 @@ avow_signal *avow_signal_timeout(avow_loop *loop, double seconds)
 						   .rejected = signal_on_timer,
 						   .arg = signal,
 						   .drop = signal_timer_end });
+	avow__drops_at_once(timer);
 	if (avow__is_settled(timer)) {
 		avow_cancel(delay);
 		signal_fire(signal, avow_errno(ENOMEM));
@@ -509,6 +510,7 @@ avow_promise *avow_abortable_at(const char *place, avow_promise *p,
 		avow_on_at(place, p,
 			   &(const avow_handlers){ .arg = listener,
 						   .drop = listener_free });
+	avow__drops_at_once(w);
 	if (w->word & IMMORTAL)
 		return w;
 	if (avow_signal_is_aborted(signal)) {

@@ -11,10 +11,156 @@
  * handed its argument on to that work, so the work stops before the argument
  * goes.  The work may be a task that waits for many: then the way branches, all
  * its branches are gone up first, and the drops come when all work has stopped.
- * Hooks and drops are the program's code and may do anything: what is on the
- * way is marked RUNNING until its turn has come.
+ * Handlers of avow_finally() run later, as jobs; what was attached behind them
+ * is dropped when they have ended.  Hooks and drops are the program's code and
+ * may do anything: what is on the way is marked RUNNING until its turn has come.
  */
 #include "chain.h"
+
+/* ----------------------------------------------------------------- Cleanup */
+
+/* It stands in a node. */
+struct avow__cleanup {
+	uint32_t word; /* RAW */
+	uint32_t uses; /* what goes on, and the cancellation itself */
+	struct avow__cleanup *next, *back; /* of the loop's */
+	struct avow__extra *first, *last;  /* to be dropped, through `slots` */
+};
+
+static void cleanup_drop(avow_loop *loop, struct avow__extra *list)
+{
+	while (list) {
+		struct avow__extra *const extra = list;
+		void *const arg = extra->arg;
+		avow_drop_fn *const drop = extra->drop;
+		const size_t copy_size = extra->copy_size;
+		list = (struct avow__extra *)(void *)extra->slots;
+		avow__raw_free(loop, extra);
+		if (drop)
+			drop(arg);
+		if (copy_size)
+			avow_block_free_(arg, copy_size);
+	}
+}
+
+static struct avow__extra *cleanup_close(avow_loop *loop,
+					 struct avow__cleanup *cleanup)
+{
+	struct avow__extra *const list = cleanup->first;
+	if (cleanup->back)
+		cleanup->back->next = cleanup->next;
+	else
+		loop->cleanups = cleanup->next;
+	if (cleanup->next)
+		cleanup->next->back = cleanup->back;
+	avow__raw_free(loop, cleanup);
+	return list;
+}
+
+void avow__cleanup_done(avow_loop *loop, struct avow__cleanup *cleanup)
+{
+	/* A loop that ends drops them by itself, behind all handlers. */
+	if (!cleanup || avow__is_closing(loop) || --cleanup->uses > 0)
+		return;
+	avow__enter(loop);
+	cleanup_drop(loop, cleanup_close(loop, cleanup));
+	avow__leave(loop);
+}
+
+void avow__cleanups_end(avow_loop *loop)
+{
+	while (loop->cleanups)
+		cleanup_drop(loop, cleanup_close(loop, loop->cleanups));
+}
+
+static struct avow__cleanup *cleanup_of(avow_loop *loop,
+					struct avow__doomed *doomed)
+{
+	struct avow__cleanup *cleanup = doomed->cleanup;
+	if (!cleanup)
+		cleanup = avow__node_alloc(loop);
+	if (!cleanup || doomed->cleanup)
+		return cleanup;
+	*cleanup = (struct avow__cleanup){ .word = RAW, .uses = 1 };
+	cleanup->next = loop->cleanups;
+	if (cleanup->next)
+		cleanup->next->back = cleanup;
+	loop->cleanups = cleanup;
+	doomed->cleanup = cleanup;
+	return cleanup;
+}
+
+struct avow__cleanup *avow__cleanup_begin(avow_loop *loop)
+{
+	struct avow__doomed *const doomed = loop->doomed;
+	struct avow__cleanup *const cleanup =
+		avow__is_giving_up(loop) ? cleanup_of(loop, doomed) : NULL;
+	if (cleanup) {
+		cleanup->uses++;
+		doomed->is_behind = true;
+	}
+	return cleanup;
+}
+
+/* A finally that went on has ended.  Its error is nobody's. */
+static void cleanup_on_end(void *node)
+{
+	avow_promise *const input = node, *const stand_in = input->source;
+	avow_loop *const loop = avow__slab_of(input)->loop;
+	struct avow__cleanup *const cleanup = input->arg;
+	avow__node_free(loop, input);
+	stand_in->word &= ~(uint32_t)HANDLED;
+	avow__unuse(loop, stand_in);
+	avow__cleanup_done(loop, cleanup);
+}
+
+/* Out of memory what is behind it does not wait. */
+static void cleanup_await(avow_loop *loop, avow_promise *stand_in)
+{
+	struct avow__cleanup *const cleanup = cleanup_of(loop, loop->doomed);
+	avow_promise *const input = cleanup ? avow__node_alloc(loop) : NULL;
+	if (!input)
+		return;
+	input->word = loop->birth | INPUT;
+	input->uses = 0;
+	input->source = stand_in;
+	input->job = cleanup_on_end;
+	input->arg = cleanup;
+	input->place = stand_in->place;
+	input->tail = NULL;
+	stand_in->uses++;
+	avow__ring_append(&stand_in->tail, input);
+	cleanup->uses++;
+}
+
+/* What settled `p` has to drop waits.  Out of memory it does not. */
+static void cleanup_take(avow_loop *loop, struct avow__cleanup *cleanup,
+			 avow_promise *p)
+{
+	struct avow__extra *const extra = p->word & EXTRA ? p->extra : NULL;
+	if (!extra || p->word & ROOT || extra->word & SEALED ||
+	    !(extra->drop || extra->copy_size))
+		return;
+	if (extra->slots) {
+		struct avow__extra *const rest = avow__node_alloc(loop);
+		if (!rest)
+			return;
+		*rest = (struct avow__extra){ .word = RAW };
+		rest->slots = extra->slots;
+		p->extra = rest;
+	} else {
+		p->word &= ~(uint32_t)EXTRA;
+		p->fn = NULL;
+	}
+	extra->slots = NULL;
+	if (cleanup->last)
+		cleanup->last->slots = (struct avow__slot *)(void *)extra;
+	else
+		cleanup->first = extra;
+	cleanup->last = extra;
+}
+
+/* -------------------------------------------------------------- The way up */
 
 /* What the way up leaves to be done once all is settled. */
 struct cancel_way {
@@ -109,6 +255,7 @@ static avow_promise *cancel_waiting_finally(avow_loop *loop, avow_promise *p)
 	avow__unlink(loop, p);
 	if (stand_in) {
 		cancel_stand_in_follows(loop, stand_in, q, original);
+		cleanup_await(loop, stand_in);
 		return NULL;
 	}
 	avow__unuse_in_call(loop, original);
@@ -120,10 +267,10 @@ static avow_promise *cancel_waiting_to_run(avow_loop *loop, avow_promise *p)
 {
 	avow_promise *const source = p->source;
 	avow__unlink(loop, p);
-	if ((p->word & FINALLY) == FINALLY)
-		p->stand_in = cancel_stand_in(loop, p);
-	else
-		p->stand_in = NULL;
+	p->stand_in = (p->word & FINALLY) == FINALLY ? cancel_stand_in(loop, p)
+						     : NULL;
+	if (p->stand_in)
+		cleanup_await(loop, p->stand_in);
 	return source;
 }
 
@@ -304,10 +451,14 @@ static void cancel_all(avow_loop *loop, avow_promise *p, avow_value reason,
 		} else {
 			p = late;
 			late = p->next;
+			if (doomed.is_behind && doomed.cleanup)
+				cleanup_take(loop, doomed.cleanup, p);
+			doomed.is_behind |= (p->word & FINALLY) == FINALLY;
 			avow__finish_late(loop, p);
 		}
 	}
 	loop->doomed = outer;
+	avow__cleanup_done(loop, doomed.cleanup);
 	avow__call_end(loop, was);
 	avow__leave(loop);
 }
@@ -320,7 +471,8 @@ void avow__give_up(avow_loop *loop, avow_promise *input, bool whoever_wants)
 	/* The program's code, called from there, may have called us again. */
 	if (!avow__is_giving_up(loop))
 		cancel_all(loop, NULL, avow__none,
-			   (struct avow__doomed){ input, input, 0 });
+			   (struct avow__doomed){ .head = input,
+						  .tail = input });
 	else if (doomed->head)
 		doomed->tail = doomed->tail->next = input;
 	else
@@ -333,7 +485,7 @@ void avow__cancel_with(avow_loop *loop, avow_promise *p, avow_value reason)
 		avow__value_drop(reason);
 	else
 		cancel_all(loop, p, reason,
-			   (struct avow__doomed){ NULL, NULL, 0 });
+			   (struct avow__doomed){ .head = NULL });
 }
 
 void avow_cancel(avow_promise *p)

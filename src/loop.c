@@ -6,6 +6,7 @@
  */
 #include "lifecycle.h"
 
+#include "chain.h"
 #include "settler.h"
 
 bool avow__loop_open(avow_loop *loop, const struct avow__driver *driver)
@@ -275,6 +276,7 @@ void avow__loop_finish(avow_loop *loop)
 	loop->is_draining = false;
 	for (int i = 0; i < 16 && is_any; i++) {
 		is_any = false;
+		avow__cleanups_end(loop);
 		avow__slabs_each(loop, loop_visit_unhandled, NULL);
 		avow__slabs_each(loop, loop_visit_extras, NULL);
 		avow__slabs_each(loop, loop_visit_values, NULL);

@@ -98,6 +98,7 @@ struct avow_loop {
 	uint64_t nested_ticks;	/* those that were taken back */
 	avow_promise *immediates; /* tail of the ring of avow_immediate() */
 	struct avow__doomed *doomed; /* of the cancellation on the stack */
+	struct avow__cleanup *cleanups; /* list of those that go on */
 
 	/* Promises and calls. */
 	avow_promise *immortal;
@@ -116,6 +117,8 @@ struct avow_loop {
 struct avow__doomed {
 	avow_promise *head, *tail;
 	unsigned busy;		/* the loop's, where they are given up */
+	struct avow__cleanup *cleanup; /* that this leaves behind, or NULL */
+	bool is_behind;		/* what is dropped now waits for that */
 };
 
 /*

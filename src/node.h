@@ -140,7 +140,8 @@ struct avow__memory {
 
 /* What does not fit in a node.  Its own size is a node's. */
 struct avow__extra {
-	uint32_t word;		/* RAW, and ALIAS where `shared` is in use */
+	uint32_t word;		/* RAW; ALIAS where `shared` is in use, SEALED
+				   where `drop` is the library's own */
 	int code;		/* with `domain` */
 	union {
 		avow_handler_fn *fn;

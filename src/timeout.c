@@ -106,6 +106,7 @@ avow_promise *avow_timeout_at(const char *place, avow_promise *p,
 	result = avow_on_at(place, p,
 			    &(const avow_handlers){ .arg = timeout,
 						    .drop = timeout_end });
+	avow__drops_at_once(result);
 	if (!(result->word & IMMORTAL))
 		timeout->promise = result;
 	return result;

@@ -29,6 +29,8 @@ struct using_run {
 	avow_promise *step;    /* held: what the handler is to settle */
 	avow_promise *outcome; /* held: of the use, or what went wrong */
 	avow_promise *doom;    /* to cancel a step with */
+	struct avow__cleanup *cleanup; /* of a cancellation that waits for the
+					  releases, or NULL */
 	avow_handler_fn *use;
 	void *arg;
 	size_t acquired, count;
@@ -46,12 +48,14 @@ struct using_front {
 static void using_free(struct using_run *run)
 {
 	avow_loop *const loop = run->loop;
+	struct avow__cleanup *const cleanup = run->cleanup;
 	if (!avow__is_closing(loop)) {
 		avow_release(run->outcome);
 		if (run->doom)
 			avow__raw_free(loop, run->doom);
 	}
 	avow__free(run);
+	avow__cleanup_done(loop, cleanup);
 }
 
 /* The drop of a step's reaction. */
@@ -84,6 +88,7 @@ static bool using_step(struct using_run *run, avow_promise *source,
 						   .rejected = using_next,
 						   .arg = run,
 						   .drop = using_unuse });
+	avow__drops_at_once(next);
 	run->uses--;
 	if (!(next->word & IMMORTAL))
 		return true;
@@ -259,8 +264,10 @@ static void using_front_end(struct avow__task *task, bool is_cancelled)
 	if (!run)
 		return;
 	run->front = NULL;
-	if (is_cancelled)
+	if (is_cancelled) {
+		run->cleanup = avow__cleanup_begin(run->loop);
 		using_cancel(run);
+	}
 	using_unuse(run);
 }
 

@@ -4,12 +4,12 @@
  * Cancellation: who is cancelled with whom, who is told, what still runs, and
  * that it may be done from anywhere.
  */
-#include "fixture.h"
+#include "scene.h"
 
 static avow_value note_kind(avow_value value, void *name)
 {
-	fx_log("%s:%s", (const char *)name, avow_is_cancelled(value) ?
-	       "cancelled" : fx_text(value));
+	fx_log("%s:%s", (const char *)name,
+	       avow_is_cancelled(value) ? "cancelled" : fx_text(value));
 	return avow_none();
 }
 
@@ -259,8 +259,8 @@ FX_TEST(a_slot_does_not_keep_a_source)
 FX_TEST(a_shield_stops_the_climb)
 {
 	const struct work work = work_start("w");
-	avow_promise *const p = avow_then(avow_shield(work.promise), fx_note,
-					  "never");
+	avow_promise *const p =
+		avow_then(avow_shield(work.promise), fx_note, "never");
 	avow_catch(p, note_kind, "catch");
 	avow_cancel(p);
 	fx_run();
@@ -484,8 +484,8 @@ FX_TEST(a_promise_returned_by_a_cancelled_handler_is_cancelled_too)
 	avow_catch(self, note_kind, "catch");
 	fx_run();
 	const char *const text = fx_take_log();
-	ck_assert_msg(strstr(text, "hook:w") && strstr(text,
-		      "catch:cancelled"), "%s", text);
+	ck_assert_msg(strstr(text, "hook:w") && strstr(text, "catch:cancelled"),
+		      "%s", text);
 	avow_settle(work.context, avow_none());
 }
 
@@ -561,8 +561,8 @@ FX_TEST(a_hook_may_cancel_its_own_promise_again)
 FX_TEST(a_hook_may_cancel_the_end_of_its_own_chain)
 {
 	const struct work a = work_start("a");
-	avow_promise *const end = avow_then(avow_then(a.promise, fx_note, "1"),
-					    fx_note, "2");
+	avow_promise *const end =
+		avow_then(avow_then(a.promise, fx_note, "1"), fx_note, "2");
 	avow_on_cancel(a.context, cancel_and_note, end);
 	avow_catch(end, note_kind, "catch");
 	avow_cancel(a.promise);
@@ -584,8 +584,9 @@ FX_TEST(finally_runs_on_cancellation_as_a_job)
 	fx_run();
 	const char *const text = fx_take_log();
 	ck_assert_msg(!strncmp(text, "hook:w|return|", 14), "%s", text);
-	ck_assert_msg(strstr(text, "f:cancelled") && strstr(text,
-		      "catch:cancelled"), "%s", text);
+	ck_assert_msg(strstr(text, "f:cancelled") &&
+			      strstr(text, "catch:cancelled"),
+		      "%s", text);
 	avow_settle(work.context, avow_none());
 }
 
@@ -600,10 +601,11 @@ FX_TEST(every_finally_on_the_way_up_runs)
 	fx_run();
 	const char *const text = fx_take_log();
 	ck_assert_msg(strstr(text, "hook:w") == text, "%s", text);
-	ck_assert_msg(strstr(text, "f1:cancelled") && strstr(text,
-		      "f2:cancelled"), "%s", text);
+	ck_assert_msg(strstr(text, "f1:cancelled") &&
+			      strstr(text, "f2:cancelled"),
+		      "%s", text);
 	ck_assert_uint_eq(strlen(text), strlen("hook:w|f2:cancelled|") +
-			  strlen("f1:cancelled"));
+						strlen("f1:cancelled"));
 	avow_settle(work.context, avow_none());
 }
 
@@ -702,8 +704,8 @@ FX_TEST(a_finally_whose_cleanup_is_done_can_be_cancelled)
 {
 	avow_promise *const p = avow_resolved(fx.loop, fx_box_new(1));
 	cleanup = avow_pending(fx.loop);
-	avow_promise *const q = avow_on(p, .finally = clean_up, .arg = "f",
-					.drop = fx_drop);
+	avow_promise *const q =
+		avow_on(p, .finally = clean_up, .arg = "f", .drop = fx_drop);
 	avow_on(q, .fulfilled = note_kind, .rejected = note_kind, .arg = "q");
 	fx_run();
 	avow_resolve(cleanup, avow_int(1));
@@ -738,6 +740,212 @@ FX_TEST(promises_that_wait_in_a_circle_can_be_cancelled)
 	avow_cancel(q);
 	fx_run();
 	fx_expect("");
+}
+
+
+/* ------------------------------------------------------- Behind a finally
+ *
+ * What is attached behind a finally may be used by it: it is dropped when the
+ * finally has ended, which is after avow_cancel() has returned.
+ */
+
+static void count_drop(void *drops)
+{
+	++*(int *)drops;
+}
+
+static avow_value begin_cleaned(avow_value value, void *name)
+{
+	(void)value;
+	(void)name;
+	return avow_int(1);
+}
+
+static avow_value use_name(avow_value value, void *name)
+{
+	fx_log("finally:%s", (const char *)name);
+	return value;
+}
+
+static avow_promise *guarded(const char *name)
+{
+	avow_promise *const p = avow_pending(fx.loop);
+	return avow_finally(p, use_name, (void *)(uintptr_t)name);
+}
+
+FX_TEST(what_is_attached_behind_a_finally_is_dropped_after_it)
+{
+	avow_promise *const p = avow_attach(
+		avow_then(guarded("x"), fx_note, "never"), "x", fx_drop);
+	avow_cancel(avow_attach(p, "y", fx_drop));
+	fx_log("returned");
+	fx_run();
+	fx_expect("returned|finally:x|drop:x|drop:y");
+}
+
+FX_TEST(what_is_attached_before_a_finally_is_dropped_at_once)
+{
+	avow_promise *const p =
+		avow_attach(avow_pending(fx.loop), "x", fx_drop);
+	avow_cancel(avow_finally(p, use_name, "y"));
+	fx_log("returned");
+	fx_run();
+	fx_expect("drop:x|returned|finally:y");
+}
+
+FX_TEST(what_is_behind_a_finally_waits_for_all_of_its_cleanup)
+{
+	cleanup = avow_pending(fx.loop);
+	avow_promise *const p =
+		avow_finally(avow_pending(fx.loop), clean_up, NULL);
+	avow_cancel(avow_attach(p, "x", fx_drop));
+	fx_run();
+	(void)fx_take_log();
+	avow_resolve(cleanup, avow_none());
+	fx_log("cleaned");
+	fx_run();
+	fx_expect("cleaned|drop:x");
+}
+
+FX_TEST(what_is_behind_a_finally_at_work_waits_as_well)
+{
+	cleanup = avow_pending(fx.loop);
+	avow_promise *const source = avow_pending(fx.loop);
+	avow_promise *const p =
+		avow_attach(avow_finally(source, clean_up, NULL), "x", fx_drop);
+	avow_resolve(source, avow_none());
+	fx_run();
+	(void)fx_take_log();
+	avow_cancel(p);
+	fx_log("returned");
+	avow_resolve(cleanup, avow_none());
+	fx_run();
+	fx_expect("returned|drop:x");
+}
+
+FX_TEST(slots_are_cleared_and_copies_stay_behind_a_finally)
+{
+	const int number = 7;
+	avow_promise *slot;
+	avow_promise *const p = avow_then_copy(guarded("x"), fx_note, &number);
+	avow_slot(avow_attach(p, "y", fx_drop), &slot);
+	avow_cancel(slot);
+	fx_run();
+	ck_assert_ptr_null(slot);
+	fx_expect("finally:x|drop:y");
+}
+
+static avow_value begin_guarded(avow_value index, void *arg)
+{
+	(void)index;
+	return avow_await(guarded(arg));
+}
+
+FX_TEST(what_is_behind_a_map_waits_for_the_cleanup_of_its_items)
+{
+	avow_promise *const p = avow_attach(
+		avow_map(fx.loop, 2, begin_guarded, "x"), "x", fx_drop);
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	avow_cancel(p);
+	fx_log("returned");
+	fx_run();
+	fx_expect("returned|finally:x|finally:x|drop:x");
+}
+
+static avow_value use_nothing(avow_value value, void *arg)
+{
+	(void)value;
+	(void)arg;
+	return avow_await(avow_pending(fx.loop));
+}
+
+FX_TEST(what_is_behind_resources_waits_for_their_release)
+{
+	const avow_resource one = { begin_cleaned, use_name, "x" };
+	avow_promise *const p = avow_attach(
+		avow_using(fx.loop, &one, 1, use_nothing, NULL), "x", fx_drop);
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	avow_cancel(p);
+	fx_log("returned");
+	fx_run();
+	fx_expect("returned|finally:x|drop:x");
+}
+
+FX_TEST(a_permit_comes_back_when_the_cleanup_has_ended)
+{
+	avow_semaphore *const one = avow_mutex_new(fx.loop);
+	avow_promise *const p = avow_limit(one, begin_guarded, "x");
+	avow_then(avow_limit(one, use_name, "second"), fx_note, "end");
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	avow_cancel(p);
+	fx_log("returned");
+	fx_run();
+	fx_expect("returned|finally:x|finally:second|end:none");
+	avow_semaphore_free(one);
+}
+
+FX_TEST(what_waits_behind_a_finally_is_dropped_with_its_loop)
+{
+	cleanup = avow_pending(fx.loop);
+	avow_promise *const p =
+		avow_finally(avow_pending(fx.loop), clean_up, NULL);
+	avow_cancel(avow_attach(p, "x", fx_drop));
+	fx_run();
+	(void)fx_take_log();
+	fx_free_loop();
+	fx_expect("drop:x");
+}
+
+FX_TEST(the_error_of_a_finally_that_is_waited_for_is_reported)
+{
+	avow_promise *const p =
+		avow_finally(avow_pending(fx.loop), fx_fail, "finally");
+	avow_cancel(avow_attach(p, "x", fx_drop));
+	fx_run();
+	fx_expect("finally:!cancelled|drop:x");
+	fx_expect_reports("unhandled:failed");
+}
+
+static void cancel_guarded(void *arg)
+{
+	avow_loop *const loop = avow_loop_new(fx.ev);
+	int drops = 0;
+	(void)arg;
+	if (!loop)
+		return;
+	avow_promise *p = avow_finally(avow_pending(loop), fx_pass, "f");
+	for (int i = 0; i < 3; i++)
+		p = avow_on(p, .arg = &drops, .drop = count_drop);
+	avow_cancel(p);
+	ev_run(fx.ev, 0);
+	avow_loop_free(loop);
+	ck_assert_int_eq(drops, 3);
+	(void)fx_take_log();
+}
+
+FX_TEST(what_is_behind_a_finally_is_dropped_once_without_memory)
+{
+	fx_sweep(cancel_guarded, NULL);
+}
+
+static void act_in_drop(void *arg)
+{
+	(void)arg;
+	scene_act();
+}
+
+static void prepare_late_drop(void)
+{
+	avow_promise *const p =
+		avow_finally(avow_pending(scene.loop), fx_pass, NULL);
+	scene_self(avow_attach(p, &scene, act_in_drop));
+	avow_cancel(avow_attach(scene.self, &scene, act_in_drop));
+}
+
+FX_TEST(a_drop_behind_a_finally_may_do_anything)
+{
+	scene_try_all(prepare_late_drop, 2);
+	(void)fx_take_log();
 }
 
 

@@ -26,7 +26,9 @@
  * begun, what runs is cancelled (unless others wait for it too), and the
  * promise is rejected with it.  Cancelling the promise, and its signal, do the
  * same.  Neither function is called once the promise has settled, so what `arg`
- * and `from` point to may go then (avow_attach).
+ * and `from` point to may go then (avow_attach).  What items that were stopped by
+ * an error have left to clean up, by avow_finally() or avow_using(), may go on
+ * behind the rejection: tie what that needs to the item itself.
  *
  * Where you know them by other names: the limit is the concurrency of p-map and
  * of Bluebird, where it is infinite unless told; `.collect` is stopOnError:

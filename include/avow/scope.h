@@ -35,18 +35,16 @@ extern "C" {
 /* ----------------------------------------------------------------- Groups
  *
  * As TaskSet of KJ and TaskGroup of Python.  What is added runs on; whoever
- * joins the group is told when nothing of it is left.  Nothing outlives that:
- * when one member fails the others are cancelled, and only when all have ended
- * are the joins rejected.
+ * joins the group is told when no member is left: when one fails the others are
+ * cancelled, and when all have ended the joins are rejected.  (A cancelled
+ * promise has ended at once.  What it left to clean up goes on behind that.)
  *
  *     avow_group *group = avow_group_new(loop);
  *     avow_group_add(group, serve(listener, group));	adds more, for each
  *     p = avow_group_join(group);			connection
  *
  * A member costs memory until it has settled, so a group may live as long as a
- * server.  A member that was cancelled has ended, and has not failed.  It has
- * ended at once; what it left to clean up, by avow_finally() or avow_using(),
- * goes on by itself.
+ * server.  A member that somebody else cancelled has ended, and has not failed.
  */
 typedef struct avow_group avow_group;
 
@@ -252,7 +250,8 @@ AVOW_API size_t avow_semaphore_available(const avow_semaphore *semaphore);
  * what `fn` returned has settled, which is what the promise becomes.
  *
  * Cancelling it before that leaves the line, and `fn` is never called;
- * cancelling it later cancels what `fn` returned, and gives the permit back.
+ * cancelling it later cancels what `fn` returned, and gives the permit back when
+ * the handlers of avow_finally() and the releases in there have ended.
  *
  * Calls back  `fn` at most once, from the loop.
  * Since       0.2
