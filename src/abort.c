@@ -536,7 +536,7 @@ avow_promise *avow__task_abortable(const char *place, avow_promise *result,
 		return result;
 	avow__enter(loop);
 	avow_promise *const w = avow_abortable_at(place, result, signal);
-	if (w->word & IMMORTAL)
+	if (w == loop->immortal)
 		avow_cancel(result);
 	avow__leave(loop);
 	return w;

@@ -291,7 +291,7 @@ avow_promise *avow_group_join_at(const char *place,
 	avow_promise *const seen =
 		avow_abortable_at(place, result, options->signal);
 	/* Out of memory is no reason to cancel the group. */
-	if (seen->word & IMMORTAL && !avow__is_settled(result))
+	if (seen == loop->immortal && !avow__is_settled(result))
 		avow__task_settle(&join->waiter.task, avow__none);
 	avow__leave(loop);
 	return seen;

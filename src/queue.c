@@ -120,15 +120,15 @@ avow_promise *avow_queue_push_at(const char *place, avow_queue *queue,
 		avow__task_open(loop, place, "avow_queue_push()", sizeof(*push),
 				push_end, &result);
 	avow_promise *seen = result;
+	if (push)
+		seen = avow__task_abortable(place, result, item->signal);
 	/* Where it does not enter its drop may free the queue, and the loop. */
 	avow__enter(loop);
-	if (push) {
-		push->value = item->value;
-		seen = avow__task_abortable(place, result, item->signal);
-		if (!avow__is_settled(seen))
-			queue_push(queue, push);
-	} else {
+	if (avow__is_settled(seen)) {
 		avow__value_drop(item->value);
+	} else {
+		push->value = item->value;
+		queue_push(queue, push);
 	}
 	avow__leave(loop);
 	return seen;
