@@ -148,18 +148,27 @@ static void pop_end(struct avow__task *task, bool is_cancelled)
 	avow__line_leave((struct avow__waiter *)task);
 }
 
+/* The first push that waits, or NULL.  A queue that is being closed rejects
+ * them, even if a drop of theirs pops. */
+static struct push *queue_next_push(avow_queue *queue)
+{
+	return queue->is_closed
+		       ? NULL
+		       : (struct push *)avow__line_take(&queue->pushes);
+}
+
 static void queue_pop(avow_queue *queue, struct avow__waiter *pop)
 {
 	struct push *push;
 	if (queue->count) {
 		const avow_value value = queue_get(queue);
-		push = (struct push *)avow__line_take(&queue->pushes);
+		push = queue_next_push(queue);
 		if (push)
 			queue_put(queue, push_take(push));
 		avow__task_settle(&pop->task, value);
 		return;
 	}
-	push = (struct push *)avow__line_take(&queue->pushes);
+	push = queue_next_push(queue);
 	if (push)
 		avow__task_settle(&pop->task, push_take(push));
 	else if (queue->is_closed)

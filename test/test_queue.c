@@ -459,6 +459,27 @@ FX_TEST(closing_rejects_the_pops_that_wait)
 	close_queue();
 }
 
+static void pop_when_dropped(void *name)
+{
+	pop(name);
+}
+
+static const avow_type greedy_type = { .name = "greedy",
+				       .drop = pop_when_dropped };
+
+FX_TEST(a_pop_in_a_drop_of_the_close_lets_no_push_in)
+{
+	open_queue(0);
+	avow_catch(avow_queue_push(queue, avow_own("pop", &greedy_type)),
+		   fx_note_code, "push");
+	push(2, "push");
+	avow_queue_close(queue);
+	fx_run();
+
+	fx_expect("push:12|pop:12|push:12");
+	close_queue();
+}
+
 FX_TEST(freeing_rejects_who_waits_and_drops_what_is_in_it)
 {
 	open_queue(1);
