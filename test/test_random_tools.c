@@ -18,7 +18,6 @@
 
 enum {
 	POOL = 16,
-	STOPS = 3,
 	THINGS = 3, /* of each kind of object */
 	KEPT = 8,
 	PERMITS = 2,
@@ -42,7 +41,7 @@ static struct {
 	avow_promise *pool[POOL];  /* slots, any state */
 	avow_promise *roots[POOL]; /* slots, made by avow_pending() */
 	const void *calls[POOL];   /* contexts, each settled once */
-	avow_abort *stops[STOPS];
+	avow_abort *stops[THINGS];
 	avow_group *groups[THINGS];
 	avow_semaphore *semaphores[THINGS];
 	avow_queue *queues[THINGS];
@@ -80,6 +79,31 @@ static void act_inside(uint32_t most)
 	act_some(most);
 	world.inside--;
 }
+/* Of kind 0 to 6; none where it is gone already. */
+static void free_object(int kind, int i)
+{
+#define FREE(of, list, free_it)            \
+	if (kind == (of) && list[i]) {     \
+		void *const old = list[i]; \
+		list[i] = NULL;            \
+		free_it(old);              \
+		return;                    \
+	}
+	FREE(0, world.stops, avow_abort_free)
+	FREE(1, world.groups, avow_group_free)
+	FREE(2, world.queues, avow_queue_free)
+	FREE(3, world.rates, avow_rate_free)
+	FREE(4, world.emitters, avow_emitter_free)
+	FREE(5, world.events, avow_events_free)
+	FREE(6, world.semaphores, avow_semaphore_free)
+#undef FREE
+}
+
+static void free_one(void)
+{
+	const int kind = (int)pick(7);
+	free_object(kind, (int)pick(THINGS));
+}
 
 
 /* ------------------------------------------------------------------- Values
@@ -88,19 +112,32 @@ static void act_inside(uint32_t most)
  * already; those of one kind are errors.  A thenable is settled at once, later,
  * or never.
  */
+static void act_wildly(void)
+{
+	switch (pick(8)) {
+	case 0:
+	case 1:
+		act_some(2);
+		break;
+	case 2:
+		free_one();
+		break;
+	default:
+		break;
+	}
+}
+
 static void wild_free(void *wild)
 {
 	free(wild);
 	fx.boxes--;
-	if (pick(4) == 0)
-		act_some(2);
+	act_wildly();
 }
 
 static void *wild_copy(void *wild)
 {
 	(void)wild;
-	if (pick(4) == 0)
-		act_some(2);
+	act_wildly();
 	fx.boxes++;
 	return malloc(1);
 }
@@ -194,6 +231,8 @@ static void hook(void *arg)
 {
 	(void)arg;
 	act_inside(2);
+	if (pick(8) == 0)
+		free_one();
 }
 
 static void begin_call(void)
@@ -238,9 +277,9 @@ static void resolve_root(void)
 /* Of signals none is made that keeps the loop alive for long. */
 static avow_signal *any_signal(void)
 {
-	avow_signal *list[STOPS];
+	avow_signal *list[THINGS];
 	size_t count = 0;
-	for (int i = 0; i < STOPS; i++) {
+	for (int i = 0; i < THINGS; i++) {
 		if (world.stops[i] && pick(2))
 			list[count++] = avow_abort_signal(world.stops[i]);
 	}
@@ -638,7 +677,7 @@ static void act_on_events(void)
 
 static void abort_or_free(void)
 {
-	avow_abort **const stop = &world.stops[pick(STOPS)];
+	avow_abort **const stop = &world.stops[pick(THINGS)];
 	avow_abort *const old = *stop;
 	if (!old) {
 		*stop = avow_abort_new(fx.loop);
@@ -801,24 +840,12 @@ static void look(avow_loop *loop, const avow_report *report, void *arg)
 
 /* -------------------------------------------------------------------- Worlds */
 
-/* Some of the objects, in the order of their kinds. */
 static void free_objects(uint32_t one_in)
 {
-#define FREE_ONE(list, free_it)             \
-	if (list[i] && pick(one_in) == 0) { \
-		void *const old = list[i];  \
-		list[i] = NULL;             \
-		free_it(old);               \
+	for (int i = 0; i < 7 * THINGS; i++) {
+		if (pick(one_in) == 0)
+			free_object(i % 7, i / 7);
 	}
-	for (int i = 0; i < THINGS; i++) {
-		FREE_ONE(world.stops, avow_abort_free)
-		FREE_ONE(world.groups, avow_group_free)
-		FREE_ONE(world.queues, avow_queue_free)
-		FREE_ONE(world.rates, avow_rate_free)
-		FREE_ONE(world.emitters, avow_emitter_free)
-		FREE_ONE(world.events, avow_events_free)
-	}
-#undef FREE_ONE
 }
 
 static void end_world(void)
@@ -829,10 +856,12 @@ static void end_world(void)
 	}
 	fx.loop = NULL;
 	world.steps_left = 0;
-	free_objects(1);
+	for (int i = 0; i < 6 * THINGS; i++)
+		free_object(i % 6, i / 6); /* not the semaphores */
 	for (int i = 0; i < KEPT; i++) {
-		avow_drop(world.kept[i]);
+		const avow_value old = world.kept[i];
 		world.kept[i] = avow_none();
+		avow_drop(old);
 	}
 }
 
