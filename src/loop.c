@@ -169,13 +169,21 @@ static void loop_visit_circles(avow_loop *loop, void *node, void *arg)
  * program's code, which may look at what the next ends: rejections that nobody
  * handled are told; slots and what was attached go; values go; then promises.
  */
+static bool loop_is_unhandled(const avow_promise *p)
+{
+	return (p->word & (AVOW_REJECTED | HANDLED)) == AVOW_REJECTED;
+}
+
 static void loop_visit_unhandled(avow_loop *loop, void *node, void *arg)
 {
 	avow_promise *p = node;
 	(void)arg;
-	if (loop_is_promise(p) &&
-	    (p->word & (AVOW_REJECTED | HANDLED)) == AVOW_REJECTED)
+	if (!loop_is_promise(p) || !loop_is_unhandled(p))
+		return;
+	/* Its error may have gone in an earlier round. */
+	if (avow__owner(p)->value.type)
 		avow__unhandled(loop, p);
+	p->word |= HANDLED;
 }
 
 static void loop_visit_extras(avow_loop *loop, void *node, void *arg)
@@ -195,6 +203,8 @@ static void loop_visit_values(avow_loop *loop, void *node, void *arg)
 	(void)arg;
 	if (!loop_is_promise(p) || !avow__is_settled(p) || p->word & ALIAS)
 		return;
+	if (loop_is_unhandled(p))
+		return; /* made by a drop of this round */
 	avow_value value = p->value;
 	if (p->word & EXTRA && avow__shared_of(p->extra)) {
 		value = avow_own(p->extra->shared, &avow__shared_type);
@@ -204,11 +214,28 @@ static void loop_visit_values(avow_loop *loop, void *node, void *arg)
 	avow__value_drop(value);
 }
 
-/* Nobody looks any more.  What drops have made meanwhile is told to `arg`. */
+/* Drops may have made more, which has something to drop as well: tell `arg`. */
+static void loop_visit_left(avow_loop *loop, void *node, void *arg)
+{
+	const avow_promise *const p = node;
+	bool *const is_any = arg;
+	(void)loop;
+	if (!loop_is_promise(p))
+		return;
+	*is_any |= loop_is_unhandled(p);
+	if (p->word & EXTRA)
+		*is_any |= p->extra->drop || p->extra->copy_size ||
+			   p->extra->slots || avow__shared_of(p->extra);
+	if (avow__is_settled(p) && !(p->word & ALIAS))
+		*is_any |= p->value.type && p->value.type->drop &&
+			   p->value.as.ptr;
+}
+
+/* Nobody looks any more. */
 static void loop_visit_last(avow_loop *loop, void *node, void *arg)
 {
 	avow_promise *p = node;
-	bool *const is_any = arg;
+	(void)arg;
 	if (!loop_is_promise(p))
 		return;
 	if (p->word & EXTRA) {
@@ -217,7 +244,6 @@ static void loop_visit_last(avow_loop *loop, void *node, void *arg)
 		avow__raw_free(loop, p->extra);
 	}
 	p->word = DEAD;
-	*is_any = true;
 }
 
 /* Run what is queued, and reap; false when `budget` is used up. */
@@ -258,8 +284,8 @@ void avow__loop_finish(avow_loop *loop)
 	struct avow__thread *thread = &avow__thread;
 	avow_loop *const current = thread->current;
 	loop->is_finishing = true;
-	loop->is_fed = true;		/* nobody needs to be woken */
-	loop->spare_max = SIZE_MAX;	/* no slab may go while it is visited */
+	loop->is_fed = true;	    /* nobody needs to be woken */
+	loop->spare_max = SIZE_MAX; /* no slab may go while it is visited */
 	avow__depth_set(loop, DEPTH_BASE);
 	thread->current = loop;
 	loop->running = NULL;
@@ -280,8 +306,9 @@ void avow__loop_finish(avow_loop *loop)
 		avow__slabs_each(loop, loop_visit_unhandled, NULL);
 		avow__slabs_each(loop, loop_visit_extras, NULL);
 		avow__slabs_each(loop, loop_visit_values, NULL);
-		avow__slabs_each(loop, loop_visit_last, &is_any);
+		avow__slabs_each(loop, loop_visit_left, &is_any);
 	}
+	avow__slabs_each(loop, loop_visit_last, NULL);
 
 	thread->current = current == loop ? NULL : current;
 	avow__calls_close(loop);

@@ -545,6 +545,53 @@ FX_TEST(a_drop_may_release_what_it_holds_while_the_loop_is_freed)
 	ck_assert_int_eq(fx.boxes, 0);
 }
 
+static avow_loop *ending;
+
+static void drop_attaching(void *left)
+{
+	int *const rest = left;
+	if (!*rest) {
+		free(rest);
+		return;
+	}
+	--*rest;
+	fx_log("attach");
+	avow_attach(avow_resolved(ending, avow_none()), rest, drop_attaching);
+}
+
+AVOW_TYPE(attaching, int *, drop_attaching);
+
+/* When no handler runs any more, and what is held is dropped last. */
+FX_TEST(what_a_drop_attaches_while_the_loop_is_freed_is_dropped_too)
+{
+	int *const rest = malloc(sizeof(*rest));
+	*rest = 3;
+	ending = fx.loop;
+	hold_settled(attaching_value(rest));
+	fx_run();
+	fx_free_loop();
+	fx_expect("attach|attach|attach");
+}
+
+static void drop_making(void *box)
+{
+	(void)avow_resolved(ending, fx_box_new(1));
+	(void)avow_timeout(avow_pending(ending), -1);
+	avow_drop(fx_box_value(box));
+}
+
+AVOW_TYPE(making, struct fx_box *, drop_making);
+
+FX_TEST(what_a_drop_makes_while_the_loop_is_freed_is_dropped_too)
+{
+	ending = fx.loop;
+	hold_settled(making_value(fx_box_get(fx_box_new(2))));
+	fx_run();
+	fx_free_loop();
+	ck_assert_int_eq(fx.boxes, 0);
+	fx_expect_reports("unhandled:a timeout of -1 seconds");
+}
+
 
 /* ------------------------------------------------------------------- Slots */
 
