@@ -282,7 +282,11 @@ static avow_promise *laps_open(const char *place, avow_loop *loop,
 	struct laps *const laps = avow__task_open(
 		loop, place, call, sizeof(*laps), laps_end, &result);
 	if (!laps) {
+		avow__enter(loop);
+		result->uses++; /* the drop may run the loop */
 		avow__value_drop(walk->initial);
+		avow__unuse_in_call(loop, result);
+		avow__leave(loop);
 		return result;
 	}
 	laps->fn = begun->fn;

@@ -364,10 +364,12 @@ static avow_promise *work_refuse(avow_loop *loop, avow_promise *p,
 				 const avow_work_options *options)
 {
 	avow__enter(loop);
+	p->uses++; /* the drop may run the loop */
 	if (error.type)
 		avow__resolve_root(loop, p, error);
 	if (options->drop)
 		options->drop(options->arg);
+	avow__unuse_in_call(loop, p);
 	avow__leave(loop);
 	return p;
 }

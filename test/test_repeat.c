@@ -1224,6 +1224,25 @@ FX_TEST(the_drop_of_an_initial_value_without_memory_may_do_anything)
 	}
 }
 
+static void drop_running(void *ptr)
+{
+	free(ptr);
+	ev_run(fx.ev, EVRUN_NOWAIT);
+}
+
+AVOW_TYPE(running, void *, drop_running);
+
+FX_TEST(a_loop_without_memory_is_there_after_a_drop_has_run_the_event_loop)
+{
+	void *const ptr = malloc(1);
+	fx_fail_once(0);
+	avow_promise *const p = avow_repeat(fx.loop, drop_lap, NULL,
+					    .initial = running_value(ptr));
+	avow_catch(p, fx_note, "rejected");
+	fx_run();
+	fx_expect("rejected:!Cannot allocate memory");
+}
+
 int main(void)
 {
 	return fx_main("repeat");

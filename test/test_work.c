@@ -1174,6 +1174,25 @@ FX_TEST(a_handler_of_its_value_may_do_anything)
 	avow_work_end();
 }
 
+static void run_the_loop(void *arg)
+{
+	fx_log("%s", (const char *)arg);
+	ev_run(fx.ev, EVRUN_NOWAIT);
+}
+
+FX_TEST(what_is_not_begun_is_there_after_a_drop_has_run_the_loop)
+{
+	avow_abort *const stop = avow_abort_new(fx.loop);
+	avow_abort_with(stop, avow_none());
+	avow_promise *const p = avow_work(fx.loop, seven, "drop",
+					  .drop = run_the_loop,
+					  .signal = avow_abort_signal(stop));
+	avow_catch(p, note_error, "aborted");
+	fx_run();
+	avow_abort_free(stop);
+	fx_expect("drop|aborted:cancelled");
+}
+
 static void prepare_drop_by_cancel(void)
 {
 	avow_promise *const p =
