@@ -2,12 +2,13 @@
  * SPDX-License-Identifier: MIT
  *
  * Events: listeners and when they run, the next event as a promise, a clock
- * that stops, events one after the other, the end of a child process.  Quoted
- * by docs/guide.md.
+ * that stops, events one after the other, the end of a child process, Ctrl-C.
+ * Quoted by docs/guide.md.
  */
 #include <avow.h>
 #include <errno.h>
 #include <ev.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -116,6 +117,39 @@ static int child(struct ev_loop *ev, avow_loop *loop)
 	return 0;
 }
 
+/* Ctrl-C stops the work; the end of the work lets go of the signal. */
+static avow_promise *until_interrupted(avow_loop *loop, avow_promise *work)
+{
+	avow_promise *both[] = { work, avow_signalled(loop, SIGINT) };
+	return avow_race(loop, both, 2, .cancel_losers = true);
+}
+
+static avow_value outcome(avow_value value, void *arg)
+{
+	(void)arg;
+	puts(avow_is_none(value) ? "the work has ended" : "interrupted");
+	return avow_none();
+}
+
+static avow_value interrupt(avow_value value, void *arg)
+{
+	(void)arg;
+	raise(SIGINT);
+	return value;
+}
+
+static void interruptions(struct ev_loop *ev, avow_loop *loop)
+{
+	avow_then(until_interrupted(loop, avow_delay(loop, 0.001)), outcome,
+		  NULL);
+	ev_run(ev, 0);
+
+	avow_then(until_interrupted(loop, avow_delay(loop, 3600)), outcome,
+		  NULL);
+	avow_then(avow_delay(loop, 0.001), interrupt, NULL);
+	ev_run(ev, 0);
+}
+
 int main(void)
 {
 	struct ev_loop *ev = EV_DEFAULT;
@@ -129,6 +163,7 @@ int main(void)
 	failure(ev, radio);
 	if (clocks(ev, loop) || child(ev, loop))
 		return 1;
+	interruptions(ev, loop);
 
 	avow_emitter_free(radio);
 	avow_loop_free(loop);

@@ -86,6 +86,9 @@ typedef struct avow_retry_options {
  * promise is rejected with AVOW_ETIMEOUT; its avow_cause() is the last error,
  * if an attempt has failed by then.
  *
+ * An attempt that was cancelled, by avow_timeout() say, has ended at once; what
+ * it left to clean up may go on beside the next.
+ *
  * Cancelling the promise cancels the attempt or the pause, whichever is there.
  * Memory does not grow with the number of attempts: INT_MAX of them is for
  * ever.
