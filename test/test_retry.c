@@ -531,11 +531,11 @@ static avow_value next_phase(avow_value value, void *arg)
 static void pause_many(void *arg)
 {
 	(void)arg;
-	avow_then(avow_delay(fx.loop, .0099), next_phase, NULL);
-	avow_then(avow_delay(fx.loop, .015), next_phase, NULL);
+	avow_then(avow_delay(fx.loop, .199), next_phase, NULL);
+	avow_then(avow_delay(fx.loop, .3), next_phase, NULL);
 	for (int i = 0; i < JITTERED; i++)
-		avow_retry(fx.loop, count_by_phase, NULL, .first = .02);
-	later_than_the_pause(.0201, next_phase, NULL);
+		avow_retry(fx.loop, count_by_phase, NULL, .first = .4);
+	later_than_the_pause(.6, next_phase, NULL);
 }
 
 FX_TEST(a_pause_is_a_random_part_between_half_and_the_whole)
@@ -606,11 +606,11 @@ static avow_value fail_then_stick(avow_value attempt, void *loop)
 FX_TEST(the_cause_of_a_deadline_is_the_last_error)
 {
 	avow_catch(avow_retry(fx.loop, fail_then_stick, fx.loop, .first = .0001,
-			      .deadline = .005),
+			      .deadline = .3),
 		   look_at_the_cause, NULL);
 	fx_run();
 
-	fx_expect("try:2|stopped|catch:timeout:timed out after 0.005 seconds "
+	fx_expect("try:2|stopped|catch:timeout:timed out after 0.3 seconds "
 		  "and 2 attempts, the last failure: no luck");
 }
 

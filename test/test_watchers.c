@@ -1114,8 +1114,10 @@ FX_TEST_LIMIT(a_process_may_fork_while_a_thread_sends, 20)
 	const size_t rounds = 10 + fx_scale(200);
 	avow_emitter *const e = avow_watch_async(fx.loop);
 	avow_emitter_on(e, "wake", hear, "wake");
-	const pthread_t thread =
-		thread_start(send_without_end, avow_watch_waker(e));
+	/* In the child nobody else knows of it. */
+	static avow_waker *volatile waker;
+	waker = avow_watch_waker(e);
+	const pthread_t thread = thread_start(send_without_end, waker);
 
 	for (size_t i = 0; i < rounds; i++) {
 		const pid_t pid = fork();
