@@ -37,9 +37,9 @@ extern "C" {
 #endif
 
 #define AVOW_VERSION_MAJOR 0
-#define AVOW_VERSION_MINOR 2
+#define AVOW_VERSION_MINOR 3
 #define AVOW_VERSION_PATCH 0
-#define AVOW_VERSION "0.2.0"
+#define AVOW_VERSION "0.3.0"
 
 #if defined(__GNUC__) || defined(__clang__)
 #define AVOW_API __attribute__((visibility("default")))
@@ -194,6 +194,22 @@ AVOW_API AVOW_MUST_USE bool avow_post(avow_loop *loop, avow_job_fn *fn,
  * Since       0.1
  */
 AVOW_API void avow_loop_budget(avow_loop *loop, size_t jobs, double seconds);
+
+/*
+ * Keep the order of jobs that ECMAScript prescribes, job for job: off by
+ * default.
+ *
+ * There a promise that follows another takes two jobs more than one that is
+ * given a value: one to attach, one to settle.  Here it takes none, which is
+ * faster and lets a promise loop run in constant memory; outcomes are the same,
+ * and so is the order within every chain, but handlers of chains that have
+ * nothing to do with each other may run in another order than in JavaScript.
+ * With `is_on` they do not, at the cost of those jobs and of that memory.  For
+ * code whose tests compare the order with JavaScript's.
+ *
+ * Since       0.3
+ */
+AVOW_API void avow_loop_ecmascript_order(avow_loop *loop, bool is_on);
 
 /* How many avow_wait() may be nested; default 32, at most 48.  Since 0.1 */
 AVOW_API void avow_loop_nesting_max(avow_loop *loop, unsigned nesting_max);

@@ -330,7 +330,8 @@ static void chain_keep_waiting(avow_loop *loop, avow_promise *p,
 			       avow_promise *source, avow_promise *q)
 {
 	avow__followed_check(loop, p, q);
-	if (avow__is_settled(q) && !(q->word & AVOW_REJECTED)) {
+	if (avow__is_settled(q) && !(q->word & AVOW_REJECTED) &&
+	    !loop->is_ecmascript) {
 		q->word |= HANDLED;
 		avow__settle_alias(loop, p, source, false);
 		return;
@@ -356,7 +357,10 @@ static void chain_keep(avow_loop *loop, avow_promise *p, avow_promise *source,
 		avow__unuse_short(loop, source);
 		return;
 	}
-	avow__settle_alias(loop, p, source, false);
+	if (UNLIKELY(loop->is_ecmascript))
+		avow__adopt_kept(loop, p, source);
+	else
+		avow__settle_alias(loop, p, source, false);
 	if (!is_given)
 		avow__value_drop(result);
 }
@@ -471,17 +475,20 @@ static void chain_react_extra(avow_loop *loop, avow_promise *p)
 static void chain_followed(avow_loop *loop, avow_promise *p)
 {
 	avow_promise *const q = p->source;
+	const bool in_front = !loop->is_ecmascript;
+	if (UNLIKELY(!in_front || p->word & QUEUED) && !avow__adopted(loop, p))
+		return;
 	p->word &= ~(uint32_t)FOLLOWING;
 	if (!(p->word & KEEP)) {
-		avow__settle_alias(loop, p, q, true);
+		avow__settle_alias(loop, p, q, in_front);
 		return;
 	}
 	avow_promise *const original = p->original;
 	if (q->word & AVOW_REJECTED) {
-		avow__settle_alias(loop, p, q, true);
+		avow__settle_alias(loop, p, q, in_front);
 		avow__unuse(loop, original);
 	} else {
-		avow__settle_alias(loop, p, original, true);
+		avow__settle_alias(loop, p, original, in_front);
 		avow__unuse(loop, q);
 	}
 }

@@ -264,7 +264,8 @@ static bool loop_run(avow_loop *loop, size_t *budget)
  * attached may run, and as many again that are attached meanwhile. */
 static void loop_settle_all(avow_loop *loop)
 {
-	size_t budget = 2 * avow__slabs_used(loop) + 1024;
+	const size_t jobs_each = loop->is_ecmascript ? 3 : 1;
+	size_t budget = 2 * jobs_each * avow__slabs_used(loop) + 1024;
 	bool is_any = true;
 	while (is_any) {
 		is_any = false;

@@ -69,6 +69,7 @@ struct avow_loop {
 	bool is_fed;		/* the driver will drain */
 	bool is_draining;	/* no call of the program's is on the stack
 				   above the drain: see avow__call_begin() */
+	bool is_ecmascript;	/* followers take the jobs they take there */
 	bool is_handed_over;	/* the rest of the jobs wait for their turn */
 	bool is_finishing;	/* avow_loop_free() is at work */
 	bool must_tell_memory;	/* AVOW_REPORT_MEMORY is due */

@@ -57,7 +57,9 @@ enum {
 	RAW = 1 << 20,		/* no promise: extra, slot, watcher */
 	DEAD = 1 << 21,		/* freed */
 	LOCKED = 1 << 22,	/* a root that was resolved and follows */
-	QUEUED = 1 << 23,	/* a root in a queue: avow_immediate() */
+	QUEUED = 1 << 23,	/* a root in a queue: avow_immediate(); a
+				   follower in the job queue although what it
+				   follows may be pending: promise_adopt() */
 	TOOK = 1 << 24,		/* its handler took a copy that looks like what
 				   it was given (counted types) */
 	ON_WAY = 1 << 25,	/* on the way of a cancellation, pending */
@@ -78,7 +80,8 @@ struct avow__call;
  *  1. A settled promise has no waiting reactions: its ring went to the job
  *     queue when it settled.
  *  2. A pending promise that is no root and not running is linked in exactly
- *     one ring: its source's while that is pending, the job queue after.
+ *     one ring: its source's while that is pending, the job queue after, and
+ *     before that as well if it is QUEUED.
  *  3. `uses` counts reactions and followers that have not finished, aliases,
  *     and holds; while pending these are its consumers.
  *  4. An alias' owner is settled and no alias itself.

@@ -169,9 +169,68 @@ static bool promise_is_given_up(const avow_loop *loop, const avow_promise *q)
 	       avow__depth_of(q) >= loop->depth;
 }
 
+/* `p`, linked nowhere, is linked in `ring` until it takes what `q` has. */
+static void promise_link(avow_promise *p, avow_promise *q, avow_promise **ring)
+{
+	q->uses++;
+	q->word |= HANDLED | FOLLOWED;
+	p->word |= FOLLOWING;
+	p->source = q;
+	avow__ring_append(ring, p);
+}
+
+/*
+ * The same in ECMAScript's order, where a job of its own attaches to `q` and a
+ * second one takes what it has, settled or not; see avow__adopted().  Behind a
+ * finally the two stand the other way round.
+ */
+static void promise_adopt(avow_loop *loop, avow_promise *p, avow_promise *q)
+{
+	const bool is_pending = !avow__is_settled(q);
+	if (is_pending && promise_is_cycle(p, q)) {
+		avow__settle(loop, p, avow__core_error(AVOW_ECYCLE),
+			     AVOW_REJECTED, NULL);
+		return;
+	}
+	if (p->word & KEEP) {
+		promise_link(p, q, is_pending ? &q->tail : &loop->jobs);
+	} else {
+		p->since = (uintptr_t)loop->tick;
+		p->word |= QUEUED;
+		promise_link(p, q, &loop->jobs);
+	}
+	avow__wake(loop);
+}
+
+void avow__adopt_kept(avow_loop *loop, avow_promise *p, avow_promise *source)
+{
+	p->original = source;
+	promise_link(p, source, &loop->jobs);
+	avow__wake(loop);
+}
+
+bool avow__adopted(avow_loop *loop, avow_promise *p)
+{
+	const bool is_first = !(p->word & QUEUED) == !!(p->word & KEEP);
+	if (is_first) {
+		avow_promise *const q = p->source;
+		p->word ^= QUEUED;
+		avow__ring_append(avow__is_settled(q) ? &loop->jobs : &q->tail,
+				  p);
+		avow__wake(loop);
+		return false;
+	}
+	p->word &= ~(uint32_t)QUEUED;
+	return true;
+}
+
 void avow__follow(avow_loop *loop, avow_promise *p, avow_promise *q)
 {
 	avow__followed_check(loop, p, q);
+	if (UNLIKELY(loop->is_ecmascript)) {
+		promise_adopt(loop, p, q);
+		return;
+	}
 	if (promise_is_given_up(loop, q)) {
 		const avow_value value = q->value;
 		q->value = avow__none;
@@ -189,11 +248,7 @@ void avow__follow(avow_loop *loop, avow_promise *p, avow_promise *q)
 			     AVOW_REJECTED, NULL);
 		return;
 	}
-	q->uses++;
-	q->word |= HANDLED | FOLLOWED;
-	p->word |= FOLLOWING;
-	p->source = q;
-	avow__ring_append(&q->tail, p);
+	promise_link(p, q, &q->tail);
 	if (!(p->word & KEEP)) {
 		p->since = (uintptr_t)loop->tick;
 		/* Each round takes one away, so it ends. */
@@ -223,7 +278,10 @@ static void promise_assimilate(avow_loop *loop, avow_promise *p,
 	}
 	root->word |= THENABLE | QUEUED;
 	extra->thenable = thenable;
-	avow__follow(loop, p, root);
+	if (UNLIKELY(loop->is_ecmascript))
+		promise_link(p, root, &root->tail);
+	else
+		avow__follow(loop, p, root);
 	avow__job_append(loop, root);
 }
 

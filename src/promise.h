@@ -72,6 +72,12 @@ static inline void avow__followed_check(const avow_loop *loop,
 
 /* `p` follows `q`, pending or settled. */
 void avow__follow(avow_loop *loop, avow_promise *p, avow_promise *q);
+/* In ECMAScript's order only: `p`, whose finally has returned, takes what
+ * `source` has as late as if it followed a promise. */
+void avow__adopt_kept(avow_loop *loop, avow_promise *p, avow_promise *source);
+/* A job of `p`, which follows, has come: is it the one that settles `p`, and
+ * not yet the one before it? */
+bool avow__adopted(avow_loop *loop, avow_promise *p);
 void avow__resolve_other(avow_loop *loop, avow_promise *p, avow_value value,
 			 const avow_promise *from);
 /* Settle a root from outside: the second time is ignored and counted. */
@@ -175,10 +181,11 @@ void avow__slots_clear(avow_loop *loop, struct avow__extra *extra);
 static inline void avow__unlink(avow_loop *loop, avow_promise *p)
 {
 	avow_promise *source = p->source;
-	if (avow__is_settled(source))
+	if (avow__is_settled(source) || p->word & QUEUED)
 		avow__ring_unlink(&loop->jobs, p);
 	else
 		avow__ring_unlink(&source->tail, p);
+	p->word &= ~(uint32_t)QUEUED;
 }
 
 /* Supplied by the call layer: `p` settled, its context is of no use now. */

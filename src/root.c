@@ -117,6 +117,19 @@ avow_promise *avow_rejected_at(const char *place, avow_loop *loop,
 	return p;
 }
 
+/* In ECMAScript's order a thenable settles who waits for it, with no job of
+ * ours between.  Returns that one, off the root `p`; `p` when there is none. */
+static avow_promise *root_stands_for(const avow_loop *loop, avow_promise *p)
+{
+	avow_promise *const f = p->tail;
+	if (!(p->word & THENABLE) || !loop->is_ecmascript || !f)
+		return p;
+	avow__ring_unlink(&p->tail, f);
+	f->word &= ~(uint32_t)FOLLOWING;
+	p->uses--;
+	return f;
+}
+
 /* The general way to settle a root from outside. */
 static void root_resolve_slowly(avow_loop *loop, avow_promise *p,
 				   avow_value value)
@@ -130,9 +143,12 @@ static void root_resolve_slowly(avow_loop *loop, avow_promise *p,
 		p->word |= LOCKED;
 		if (p->word & CALL)
 			avow__call_over(loop, p);
-		avow__resolve(loop, p, value, NULL);
+		avow_promise *const target = root_stands_for(loop, p);
+		avow__resolve(loop, target, value, NULL);
 		/* The thenable has done its part. */
-		if ((p->word & (FOLLOWING | THENABLE | RUNNING)) ==
+		if (target != p)
+			avow__settle(loop, p, avow__none, AVOW_FULFILLED, NULL);
+		else if ((p->word & (FOLLOWING | THENABLE | RUNNING)) ==
 		    (FOLLOWING | THENABLE))
 			avow__extra_finish(loop, p);
 	}

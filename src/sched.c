@@ -202,3 +202,9 @@ void avow_loop_budget(avow_loop *loop, size_t jobs, double seconds)
 	if (seconds > 0 && seconds < 1e9)
 		loop->budget_ns = (uint64_t)(seconds * 1e9);
 }
+
+void avow_loop_ecmascript_order(avow_loop *loop, bool is_on)
+{
+	CHECK(loop, NULL, "avow_loop_ecmascript_order() with a NULL loop");
+	loop->is_ecmascript = is_on;
+}

@@ -208,6 +208,7 @@ FX_TEST(what_is_asked_of_no_loop_is_told)
 	FX_ABORTS("misuse", avow_tidy(NULL));
 	FX_ABORTS("misuse", fx_log("%p", (void *)avow_loop_ev(NULL)));
 	FX_ABORTS("misuse", avow_loop_budget(NULL, 1, 1.));
+	FX_ABORTS("misuse", avow_loop_ecmascript_order(NULL, true));
 	FX_ABORTS("misuse", avow_loop_stats(NULL, &stats));
 	FX_ABORTS("misuse", avow_loop_on_report(NULL, NULL, NULL));
 	FX_ABORTS("misuse", avow_loop_adopt(NULL));

@@ -451,6 +451,7 @@ static void run_world(uint64_t seed)
 	fx.ignores_late = true;
 	avow_loop_on_report(fx.loop, look, NULL);
 	avow_loop_budget(fx.loop, 1 + pick(50), 3600.);
+	avow_loop_ecmascript_order(fx.loop, seed / 4 % 2);
 	while (world.steps_left && !world.is_freed) {
 		act_some(8);
 		if (pick(2) && !world.is_freed)
