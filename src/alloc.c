@@ -29,8 +29,7 @@
 #define BLOCK_CACHE 1
 #endif
 
-__thread struct avow__thread avow__thread
-	__attribute__((tls_model("initial-exec")));
+__thread struct avow__thread avow__thread;
 
 /* LeakSanitizer looks for pointers in what malloc gave, and must be told of
  * other memory.  Weak: it is there in programs that are built with it. */

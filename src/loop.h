@@ -152,8 +152,10 @@ struct avow__thread {
 	size_t listed_index;	/* ... and where */
 	const void *work;	/* threads of the pool: what they run; work.c */
 };
-extern __thread struct avow__thread avow__thread
-	__attribute__((tls_model("initial-exec")));
+/* The model of access is left to the compiler: "initial-exec" would keep a
+ * plugin that has the library inside from being loaded at run time, where the
+ * room for such memory is a few hundred bytes and all of ours counts. */
+extern __thread struct avow__thread avow__thread;
 
 static inline const void *avow__self(void)
 {
