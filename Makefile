@@ -218,7 +218,7 @@ deps-check: | $(filter deps,$(FIRST)) ## install what `make check` needs as well
 
 CHECKS = check-gcc check-clang check-debug check-asan check-ubsan check-tsan \
 	check-valgrind check-headers check-symbols check-docs check-install \
-	check-cost coverage lint
+	check-cost coverage lint conformance
 
 check: ## all of the checks below, one after the other, with their outcome
 	+@.ci/steps '$(MAKE)' $(CHECKS)
@@ -299,6 +299,33 @@ check-install: ## install, build against it with pkg-config, uninstall
 	CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' test/lint/install.sh \
 		'$(MAKE)' build/install docs/examples/readme.c
 
+# The suite and the headers of Node's C API come from npm, at the versions of
+# the lock, and lie where all that is made lies.
+NPM = build/conformance/npm
+$(NPM)/ready: $(addprefix test/conformance/,package.json package-lock.json \
+		.npmrc)
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	$(call say,NPM,test/conformance/package-lock.json)
+	$(Q)cd $(@D) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(B)/conformance/avow.node: private OUR_INCLUDES = \
+	-isystem $(NPM)/node_modules/node-api-headers/include
+$(B)/conformance/avow.node: test/conformance/addon.c test/conformance/js.h \
+		$(LIB) $(NPM)/ready
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(COMPILE) $(OUR_LDFLAGS) $(LDFLAGS) -shared -o $@ $< $(LIB) $(LIBS)
+
+# WRAPPER stands before node.
+conformance-run: $(B)/conformance/avow.node
+	@test/conformance/run.sh $(NPM) $< $(WRAPPER)
+
+conformance: ## Promises/A+: all of its tests drive the library, inside Node
+	+@$(call need,node npm) \
+	$(again) VARIANT=conformance EXTRA=-fPIC conformance-run
+
 check-cost: $(B)/bench/avow-bench ## instructions and bytes against bench/limits.txt
 	@$(call need,valgrind) \
 	bench/instructions.sh $(B)/bench/avow-bench
@@ -337,12 +364,12 @@ lint: ## cppcheck, layers of src, the test runner, scripts
 		--suppress=preprocessorErrorDirective -Iinclude src
 	@$(call need,shellcheck) \
 	shellcheck .ci/run .ci/deps .ci/probe .ci/steps test/run-suites.sh \
-		test/lint/*.sh
+		test/lint/*.sh test/conformance/*.sh
 
 format: ## clang-format in place; include/avow/callback.h is laid out by hand
 	@$(call need,clang-format) \
 	clang-format -i $(wildcard include/*.h src/*.[ch] test/*.[ch] \
-		test/lint/*.c bench/*.[ch] docs/*/*.[ch])
+		test/lint/*.c test/conformance/*.[ch] bench/*.[ch] docs/*/*.[ch])
 
 
 # -------------------------------------------------------------------- Install
@@ -387,4 +414,4 @@ help: ## this list
 		'V=1             shows the commands'
 
 .PHONY: all test suites bench demo programs deps deps-check check $(CHECKS) \
-	format install uninstall clean help
+	conformance-run format install uninstall clean help
