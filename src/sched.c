@@ -28,10 +28,18 @@ static uint64_t sched_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* A depth that no word has room for is stored as one beyond all handles: they
+ * are further out, or cannot be told from those that are. */
+static void sched_depth_store(avow_loop *loop, unsigned depth)
+{
+	const uint32_t stored = depth <= DEPTH_MAX ? depth : DEPTH_MAX + 1;
+	loop->depth = depth;
+	loop->depth_word = stored << DEPTH_SHIFT;
+}
+
 void avow__depth_set(avow_loop *loop, unsigned depth)
 {
-	loop->depth = depth;
-	loop->depth_word = (uint32_t)depth << DEPTH_SHIFT;
+	sched_depth_store(loop, depth);
 	if (depth == DEPTH_BASE) {
 		avow__slabs_show(loop);
 		loop->birth = (uint32_t)DEPTH_BASE << DEPTH_SHIFT;
@@ -158,8 +166,7 @@ void avow__drain(avow_loop *loop, unsigned depth)
 
 	loop->is_draining = was_draining;
 	loop->running = running;
-	loop->depth = outer_depth;
-	loop->depth_word = (uint32_t)outer_depth << DEPTH_SHIFT;
+	sched_depth_store(loop, outer_depth);
 	thread->current = current;
 	avow__leave(loop);
 }

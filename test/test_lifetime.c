@@ -311,6 +311,40 @@ FX_TEST(handles_survive_seventy_nested_loops)
 	ck_assert_int_eq(fx.boxes, 0);
 }
 
+/* Settles it `left` loops further in. */
+struct deep {
+	avow_promise *p;
+	int left;
+};
+
+static void settle_deep(void *arg)
+{
+	struct deep *const deep = arg;
+	if (deep->left-- > 0)
+		fx_in_callback(settle_deep, deep);
+	else
+		avow_resolve(deep->p, fx_box_new(1));
+}
+
+static void use_after_deep_loops(void *arg)
+{
+	struct deep *const deep = arg;
+	deep->p = avow_pending(fx.loop);
+	avow_then(deep->p, fx_note, "then");
+	fx_in_callback(settle_deep, deep);
+	fx_log("%s", fx_text(avow_value_of(deep->p)));
+}
+
+/* A handle has six bits for its depth: 64 must not be taken for 0. */
+FX_TEST(a_handle_survives_what_is_settled_dozens_of_loops_further_in)
+{
+	for (int levels = 60; levels < 70; levels++) {
+		struct deep deep = { NULL, levels };
+		fx_in_callback(use_after_deep_loops, &deep);
+		fx_expect("then:box:1|box:1");
+	}
+}
+
 
 /* -------------------------------------------------------------- Following
  *
