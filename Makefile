@@ -218,7 +218,7 @@ deps-check: | $(filter deps,$(FIRST)) ## install what `make check` needs as well
 
 CHECKS = check-gcc check-clang check-debug check-asan check-ubsan check-tsan \
 	check-valgrind check-headers check-symbols check-docs check-install \
-	check-cost coverage lint conformance
+	check-cost coverage lint conformance conformance-asan
 
 check: ## all of the checks below, one after the other, with their outcome
 	+@.ci/steps '$(MAKE)' $(CHECKS)
@@ -326,6 +326,15 @@ conformance: ## Promises/A+: all of its tests drive the library, inside Node
 	+@$(call need,node npm) \
 	$(again) VARIANT=conformance EXTRA=-fPIC conformance-run
 
+# The runtime has to be there before node.  What node itself keeps until its
+# end is no leak of ours; the addon counts.
+conformance-asan: ## the same under AddressSanitizer, with AVOW_DEBUG=1
+	+@$(call need,node npm gcc) \
+	$(again) VARIANT=conformance-asan CC=gcc AVOW_DEBUG=1 conformance-run \
+		EXTRA='-fPIC -fsanitize=address -fno-omit-frame-pointer' \
+		WRAPPER="env ASAN_OPTIONS=detect_leaks=0 \
+			LD_PRELOAD=$$(gcc -print-file-name=libasan.so)"
+
 check-cost: $(B)/bench/avow-bench ## instructions and bytes against bench/limits.txt
 	@$(call need,valgrind) \
 	bench/instructions.sh $(B)/bench/avow-bench
@@ -407,11 +416,11 @@ clean: ## remove build/
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | \
-		awk -F'\t' '{ printf "%-16s%s\n", $$1, $$2 }'
+		awk -F'\t' '{ printf "%-18s%s\n", $$1, $$2 }'
 	@printf '%s\n' '' \
-		'AVOW_DEBUG=1    with all, test, demo, install: the library with' \
-		'                checks of itself and of its use, in build/debug' \
-		'V=1             shows the commands'
+		'AVOW_DEBUG=1      with all, test, demo, install: the library with' \
+		'                  checks of itself and of its use, in build/debug' \
+		'V=1               shows the commands'
 
 .PHONY: all test suites bench demo programs deps deps-check check $(CHECKS) \
 	conformance-run format install uninstall clean help
