@@ -218,7 +218,7 @@ deps-check: | $(filter deps,$(FIRST)) ## install what `make check` needs as well
 
 CHECKS = check-gcc check-clang check-debug check-asan check-ubsan check-tsan \
 	check-valgrind check-headers check-symbols check-docs check-install \
-	check-cost coverage lint conformance conformance-asan
+	check-cost coverage lint conformance conformance-asan check-proof
 
 check: ## all of the checks below, one after the other, with their outcome
 	+@.ci/steps '$(MAKE)' $(CHECKS)
@@ -339,6 +339,23 @@ check-cost: $(B)/bench/avow-bench ## instructions and bytes against bench/limits
 	@$(call need,valgrind) \
 	bench/instructions.sh $(B)/bench/avow-bench
 
+# The core in one file, and around it what explores it; see test/proof.
+PROOF_OF = $(wildcard test/proof/*.[ch] src/*.[ch] include/*.h include/*/*.h)
+PROOF_LINK = $(LINK) -Iinclude $(CPPFLAGS) -iquote src -o $@ test/proof/core.c
+$(B)/programs: $(PROOF_OF) $(B)/flags
+	$(call say,LINK,$@)
+	$(Q)$(PROOF_LINK) -DAVOW_DEBUG=1 -Wl,--wrap=avow__quarantine src/debug.c \
+		test/proof/programs.c test/proof/heap.c test/proof/naive.c
+$(B)/threads: $(PROOF_OF) $(B)/flags
+	$(call say,LINK,$@)
+	$(Q)$(PROOF_LINK) -DPROOF_THREADS=1 test/proof/threads.c
+
+check-proof: ## all programs of some operations; all interleavings; PROOF_MORE=1
+	+@$(call need,gcc) \
+	$(again) VARIANT=proof CC=gcc WERROR=1 build/proof/programs \
+		build/proof/threads && \
+	test/proof/run.sh build/proof gcc -std=gnu11 -pthread
+
 # A test that ends in abort() would take its counts with it, so abort and
 # _exit are wrapped by functions that write them first.
 COVERAGE_MIN = 95
@@ -373,12 +390,13 @@ lint: ## cppcheck, layers of src, the test runner, scripts
 		--suppress=preprocessorErrorDirective -Iinclude src
 	@$(call need,shellcheck) \
 	shellcheck .ci/run .ci/deps .ci/probe .ci/steps test/run-suites.sh \
-		test/lint/*.sh test/conformance/*.sh
+		test/lint/*.sh test/conformance/*.sh test/proof/*.sh
 
 format: ## clang-format in place; include/avow/callback.h is laid out by hand
 	@$(call need,clang-format) \
 	clang-format -i $(wildcard include/*.h src/*.[ch] test/*.[ch] \
-		test/lint/*.c test/conformance/*.[ch] bench/*.[ch] docs/*/*.[ch])
+		test/lint/*.c test/conformance/*.[ch] test/proof/*.[ch] \
+		bench/*.[ch] docs/*/*.[ch])
 
 
 # -------------------------------------------------------------------- Install

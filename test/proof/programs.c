@@ -42,6 +42,7 @@
  * To raise the bound: PROOF_MORE=1 make check-proof adds one operation to each
  * profile, some 10 to 20 times the time.
  */
+#include "choice.h"
 #include "world.h"
 
 #include <signal.h>
@@ -344,34 +345,6 @@ static void compare(void)
 }
 
 /* ------------------------------------------------------------- Choosing */
-
-/* The choices on the way to here; each is made with all its numbers in turn. */
-static struct {
-	uint8_t made[256], of[256];
-	unsigned count, at;
-} choice;
-
-static unsigned choose(unsigned of)
-{
-	if (choice.at == choice.count) {
-		HOLDS("bound", choice.count < 256 && of < 256);
-		choice.made[choice.count] = 0;
-		choice.of[choice.count++] = (uint8_t)of;
-	}
-	HOLDS("the library does the same again", choice.of[choice.at] == of);
-	return choice.made[choice.at++];
-}
-
-static bool choose_next(unsigned from)
-{
-	while (choice.count > from) {
-		const unsigned last = choice.count - 1;
-		if (++choice.made[last] < choice.of[last])
-			return true;
-		choice.count--;
-	}
-	return false;
-}
 
 struct offer {
 	uint8_t what, p, q;

@@ -13,6 +13,7 @@
 #define AVOW_PROOF_WORLD_H
 
 #include "naive.h"
+#include "refute.h"
 
 #include "../../src/lifecycle.h"
 
@@ -54,14 +55,6 @@ extern const avow_type token_type, bad_type;
 
 /* What `value` is among the outcomes of naive.h. */
 uint8_t outcome_of(avow_value value);
-
-/* Say which property fails, with the program that shows it, and end. */
-_Noreturn void refute(const char *property, const char *claim, int line);
-#define HOLDS(property, claim)                              \
-	do {                                                \
-		if (UNLIKELY(!(claim)))                     \
-			refute(property, #claim, __LINE__); \
-	} while (0)
 
 /* heap.c: every node that is handed out and not freed, and what it must be. */
 unsigned heap_high(void);
