@@ -55,7 +55,6 @@ an error is passed by|chain.c|values 4|s/if (!(word >> ON_SHIFT & source->word &
 unlinked from the wrong ring|promise.h|cancel-es 4|s/avow__is_settled(source) || p->word & QUEUED/avow__is_settled(source)/
 one job for two|promise.c|values-es 5|/^bool avow__adopted/,/^}/{s/if (is_first) {/if (false) {/}
 settled from afar without a lock|settler.c|threads 2|/^static void settle_from_afar/,/^}/{/pthread_mutex_/d}
-the mail is read without a lock|settler.c|threads 2|/^static struct avow__call .mail_next/,/^}/{/pthread_mutex_/d}
 the loop goes without a lock|seat.c|threads 2|/^void avow__calls_close/,/^}/{/pthread_mutex_/d}
 claimed in two steps|call.h|threads 2|s/^\treturn __atomic_compare_exchange_n(.*/\tif (__atomic_load_n(\&call->state, __ATOMIC_RELAXED) != open)\n\t\treturn false;\n\t__atomic_store_n(\&call->state, claimed, __ATOMIC_RELAXED);\n\treturn true;/;/__ATOMIC_ACQ_REL, __ATOMIC_RELAXED);/d
 a letter is lost|settler.c|threads 2|s/call->next = table->mail->next;/call->next = call;/

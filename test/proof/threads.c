@@ -24,6 +24,7 @@
 #include "../../src/call.h"
 #include "../../src/lifecycle.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,10 +55,10 @@ static struct {
 	unsigned locked_count;
 	enum act script[SCRIPT_MAX];
 	unsigned length;
-	void *call_context;
+	void *call_context, *other_context; /* the other is NULL mostly */
 	avow_promise *promise;
 	unsigned drops[TOKENS], tokens;
-	unsigned settles, runs, runs_again;
+	unsigned settles, runs, runs_again, runs_other;
 	int outcome; /* the token that the call was settled with, or 0 */
 	unsigned begun_again;
 	bool is_cancelled, is_freed, is_rung;
@@ -79,6 +80,14 @@ _Noreturn void refute(const char *property, const char *claim, int line)
 	       (int)run.traced, run.trace);
 	fflush(stdout);
 	_exit(1);
+}
+
+static void on_signal(int number)
+{
+	refute("memory",
+	       number == SIGSEGV ? "the library does not crash"
+				 : "the library does not check itself",
+	       0);
 }
 
 /* ----------------------------------------------------------------- Memory */
@@ -269,6 +278,15 @@ static avow_value on_settled_again(avow_value value, void *arg)
 	return avow_none();
 }
 
+static avow_value on_other_settled(avow_value value, void *arg)
+{
+	(void)arg;
+	HOLDS("rule 5: a call is settled once", run.runs_other++ == 0);
+	HOLDS("rule 25: what is settled from afar is not lost",
+	      value.type == &token_type || run.is_freed);
+	return avow_none();
+}
+
 static avow_promise *begin(avow_handler_fn *fn, void **context)
 {
 	const avow_call call = avow_begin(&loop, "proof");
@@ -336,9 +354,12 @@ static void loop_thread(void)
 	finish();
 }
 
+/* The second one settles the other call, where there is one. */
 static void afar_thread(void)
 {
-	avow_settle(run.call_context, token_new());
+	const bool is_other = run.now == 2 && run.other_context;
+	avow_settle(is_other ? run.other_context : run.call_context,
+		    token_new());
 	finish();
 }
 
@@ -419,15 +440,18 @@ static void check_settled(void)
 	turn();
 	HOLDS("rule 25: a letter rings", !loop.table->mail);
 	avow_loop_stats(&loop, &stats);
+	const unsigned other = run.other_context != NULL;
+	HOLDS("rule 25: what is settled from afar is not lost",
+	      run.runs_other == other);
 	HOLDS("rule 5: settled once",
-	      run.runs == (run.settles > 0 || run.is_cancelled));
+	      run.runs == (run.settles > other || run.is_cancelled));
 	HOLDS("rule 5: by one of those who tried",
 	      !run.runs || run.is_cancelled || run.outcome);
 	HOLDS("rule 5: who is too late is counted",
-	      stats.late == run.settles - (run.outcome != 0));
+	      stats.late == run.settles - other - (run.outcome != 0));
 }
 
-static void run_once(unsigned afar, unsigned length)
+static void run_once(unsigned afar, unsigned length, bool is_other)
 {
 	memset(&run, 0, sizeof(run));
 	memset(&loop, 0, sizeof(loop));
@@ -440,6 +464,8 @@ static void run_once(unsigned afar, unsigned length)
 	choose_script(length);
 	run.promise = begin(on_settled, &run.call_context);
 	avow_hold(run.promise);
+	if (is_other)
+		begin(on_other_settled, &run.other_context);
 	start(0, loop_thread);
 	for (unsigned i = 1; i <= afar; i++)
 		start(i, afar_thread);
@@ -459,17 +485,17 @@ static void run_once(unsigned afar, unsigned length)
 		HOLDS("rule 16: dropped once", run.drops[i] == 1);
 }
 
-static void explore(unsigned afar, unsigned length)
+static void explore(unsigned afar, unsigned length, bool is_other)
 {
 	unsigned long count = 0;
 	choice.count = 0;
 	do {
-		run_once(afar, length);
+		run_once(afar, length, is_other);
 		count++;
 	} while (choose_next(0));
-	printf("proved  threads   %u from afar, %u steps of the loop's thread: "
-	       "%lu interleavings\n",
-	       afar, length, count);
+	printf("proved  threads   %u from afar, of %u calls, %u steps of the "
+	       "loop's thread: %lu interleavings\n",
+	       afar, 1u + is_other, length, count);
 	fflush(stdout);
 }
 
@@ -480,8 +506,11 @@ int main(void)
 	const char *const text = getenv("PROOF_MORE");
 	const unsigned more = text ? (unsigned)atoi(text) : 0;
 	avow_set_allocator(&allocator);
-	explore(1, 2 + more);
-	explore(2, 1 + more);
-	puts("2 passed, 0 failed");
+	signal(SIGSEGV, on_signal);
+	signal(SIGABRT, on_signal);
+	explore(1, 2 + more, false);
+	explore(2, 1 + more, false);
+	explore(2, more, true);
+	puts("3 passed, 0 failed");
 	return 0;
 }
