@@ -34,23 +34,20 @@ taken from under a handle|value.h|nest 7|s/avow__depth_of([a-z]*) >= loop->depth
 what comes late is not dropped|root.c|follow 3|/^static void root_resolve_slowly/,/^}/{/avow__value_drop(value);/d}
 what comes late is not counted|root.c|follow 3|/loop->ignored +=/d
 resolved twice|root.c|follow 4|/^static void root_resolve_slowly/,/^}/{s/STATE_MASK | LOCKED | IMMORTAL/STATE_MASK | IMMORTAL/}
-collapsed within its callback|promise.c|collapse 8|/f->since == (uintptr_t)loop->tick ||/d
+collapsed within its callback|promise.c|collapse 7|/f->since == (uintptr_t)loop->tick ||/d
 collapsed although it is held|promise.c|follow 7|s/!= want || f->uses != 1 ||/!= want ||/
-collapsed although nobody awaited it|promise.c|collapse 8|s/const uint32_t want = FOLLOWING | AWAITED;/const uint32_t want = FOLLOWING;/
-collapsed with its drop|promise.c|collapse 8|s/KEEP | EXTRA | CALL | RUNNING | SHIELD;/KEEP | CALL | RUNNING | SHIELD;/
-collapsed, and the next one left behind|promise.c|collapse 8|/^\tg->source = p;/d
+collapsed, and the next one left behind|promise.c|collapse 7|/^\tg->source = p;/d
 nothing is collapsed|promise.c|follow 2|s/while (promise_collapse(loop, p))/while (false \&\& promise_collapse(loop, p))/
 a follower comes last|chain.c|values 5|s/const bool in_front = !loop->is_ecmascript;/const bool in_front = false;/
 freed under a handle further out|reap.c|nest 6|s/avow__depth_of(p) >= loop->depth && loop->is_draining/loop->is_draining/
 freed at once in a call|reap.c|follow 3|s/avow__depth_of(p) >= loop->depth && loop->is_draining/true/
-moved from under a handle|promise.c|follow 5|s/source->uses == 1 && loop->is_draining &&/source->uses == 1 \&\&/
 the cancelled do not drop|cancel.c|cancel 4|/^static void cancel_all/,/^}/{/avow__finish_late(loop, p);/d}
 dropped twice|reap.c|cancel 4|/^void avow__extra_finish/,/^}/{/^\textra->drop = NULL;/d;s/^\tif (drop)/\tif (drop \&\& p->uses == 99)/}
 dropped before it has settled|cancel.c|cancel 4|/^static void cancel_settle/,/^}/{s/^\tp->word &= ~(uint32_t)ON_WAY;/\tif (p->word \& EXTRA)\n\t\tavow__extra_finish(loop, p);\n&/}
 cancelled although somebody waits|cancel.c|cancel 4|s/if (--source->uses > 0)/if (--source->uses > 1)/
 a shield lets cancelling through|cancel.c|cancel 3|s/return is_shielded || source->word & ON_WAY/return source->word \& ON_WAY/
 a cancelled finally does not run|cancel.c|cancel 3|/^static void cancel_settle/,/^}/{s/avow__job_append(loop, stand_in);/;/}
-the driver is not woken|chain.c|values 3|s/return chain_wake(loop, p);/return p;/
+the driver is not woken|chain.c|follow 5|s/return chain_wake(loop, p);/return p;/
 an error is passed by|chain.c|values 4|s/if (!(word >> ON_SHIFT & source->word & STATE_MASK)) {/if (word \& ON_REJECTED \&\& !(word \& ON_FULFILLED)) {/
 unlinked from the wrong ring|promise.h|cancel-es 4|s/avow__is_settled(source) || p->word & QUEUED/avow__is_settled(source)/
 one job for two|promise.c|values-es 5|/^bool avow__adopted/,/^}/{s/if (is_first) {/if (false) {/}
