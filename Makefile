@@ -166,6 +166,17 @@ suites: $(SUITES:%=$(B)/test/%)
 	@$(SUITE_ENV) test/run-suites.sh -j $(JOBS) -l $(B)/log -s $(SUITE_SECONDS) \
 		-w '$(WRAPPER)' $^
 
+# Neither a suite nor with Check; see `make oracle`.
+ORACLE = $(patsubst test/%.c,%,$(wildcard test/oracle/*.c))
+$(B)/test/oracle/%.o: test/oracle/%.c $(B)/libev
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -c -o $@ $<
+
+$(B)/test/oracle/oracle: $(ORACLE:%=$(B)/test/%.o) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
 # The bench prints what the library was compiled with.
 $(B)/bench/%.o: private OUR_INCLUDES = \
 	-DBENCH_FLAGS='"$(subst ",\",$(OPT) $(EXTRA) $(CFLAGS))"'
@@ -200,7 +211,8 @@ demo: $(B)/docs/examples/demo ## build and run the demo of docs/examples
 
 # All programs, to see that they compile.
 programs: $(LIB) $(B)/bench/avow-bench $(B)/docs/examples/demo \
-	$(EXAMPLES:%=$(B)/docs/%) $(SUITES:%=$(B)/test/%)
+	$(EXAMPLES:%=$(B)/docs/%) $(SUITES:%=$(B)/test/%) \
+	$(B)/test/oracle/oracle
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 
@@ -218,7 +230,7 @@ deps-check: | $(filter deps,$(FIRST)) ## install what `make check` needs as well
 
 CHECKS = check-gcc check-clang check-debug check-asan check-ubsan check-tsan \
 	check-valgrind check-headers check-symbols check-docs check-install \
-	check-cost coverage lint conformance conformance-asan check-proof
+	check-cost coverage lint conformance conformance-asan oracle check-proof
 
 check: ## all of the checks below, one after the other, with their outcome
 	+@.ci/steps '$(MAKE)' $(CHECKS)
@@ -355,6 +367,20 @@ check-proof: ## all programs of some operations; all interleavings; PROOF_MORE=1
 	$(again) VARIANT=proof CC=gcc WERROR=1 build/proof/programs \
 		build/proof/threads && \
 	test/proof/run.sh build/proof gcc -std=gnu11 -pthread
+
+# FIRST_PROGRAM is the number of the first of the PROGRAMS of a SEED.  The order
+# that is not JavaScript's has to be told from it.
+PROGRAMS = 1000000
+SEED = 1
+FIRST_PROGRAM = 0
+ORACLE_RUN = $(B)/test/oracle/oracle test/oracle/oracle.mjs $(SEED)
+oracle: $(B)/test/oracle/oracle ## random programs in avow and Node: PROGRAMS= SEED=
+	@$(call need,node) \
+	node test/oracle/table.mjs test/test_order.c || exit 1; \
+	$(ORACLE_RUN) 1000 0 usual > $(B)/oracle.log 2>&1; \
+	[ $$? -eq 1 ] || { echo "oracle: it missed another order, or did not \
+	run (see $(B)/oracle.log)"; exit 1; }; \
+	$(ORACLE_RUN) $(PROGRAMS) $(FIRST_PROGRAM)
 
 # A test that ends in abort() would take its counts with it, so abort and
 # _exit are wrapped by functions that write them first.
