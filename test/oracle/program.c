@@ -287,7 +287,7 @@ static void maker_list(struct maker *m, struct op *op, int body)
 
 /*
  * A promise loop: a handler that returns what a handler in its body returns,
- * and so on.  That is where avow collapses what follows, so that some of these
+ * and so on.  That is where avow collapses what follows, so some of these
  * are attached to once more.
  */
 static void maker_nest(struct maker *m, int body)
@@ -319,6 +319,42 @@ static void maker_nest(struct maker *m, int body)
 	maker_result(m, before, before);
 }
 
+/*
+ * A line of followers, of which the last may begin to follow while the handles
+ * of those before it are still used: these must not be collapsed away.
+ */
+static void maker_line(struct maker *m, int body)
+{
+	struct program *const program = m->program;
+	const int root = program->count;
+	const int end = root + 1;
+	if (!maker_add(m, OP_PENDING, body) || !maker_add(m, OP_PENDING, body))
+		return;
+	int last = root;
+	for (int n = 1 + maker_below(m, 3); n >= 0; n--) {
+		struct op *const op = maker_add(m, OP_RESOLVED, body);
+		if (!op)
+			return;
+		op->result = IS_PROMISE;
+		op->arg = (int8_t)last;
+		last = program->count - 1;
+	}
+	struct op *op = maker_add(m, OP_RESOLVE, body);
+	if (!op)
+		return;
+	op->of = (int8_t)root;
+	op->result = IS_PROMISE;
+	op->arg = (int8_t)end;
+	op = maker_add(m, OP_BOTH, body);
+	if (op)
+		op->of = (int8_t)(end + 1 + maker_below(m, last - end));
+	op = maker_add(m, OP_RESOLVE, body);
+	if (op) {
+		op->of = (int8_t)end;
+		maker_result(m, program->count - 1, body);
+	}
+}
+
 /* One operation, with what it brings along. */
 static void maker_step(struct maker *m)
 {
@@ -328,6 +364,10 @@ static void maker_step(struct maker *m)
 	int of = -1;
 	if (maker_chance(m, 3)) {
 		maker_nest(m, body);
+		return;
+	}
+	if (maker_chance(m, 1)) {
+		maker_line(m, body);
 		return;
 	}
 	if (kind == OP_RESOLVE || kind == OP_REJECT)
