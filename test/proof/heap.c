@@ -14,6 +14,14 @@
 
 #include <string.h>
 
+/* As struct avow__cleanup of cancel.c; its list goes through `slots`.  Were it
+ * to change, blocks would be found that belong to nobody. */
+struct cleanup {
+	uint32_t word, uses;
+	const struct cleanup *next, *back;
+	const struct avow__extra *first, *last;
+};
+
 struct seen {
 	unsigned uses;	 /* of the node, counted by looking */
 	unsigned rings;	 /* that it is linked in */
@@ -156,12 +164,7 @@ static void count_parked(void)
 
 static void count_cleanups(void)
 {
-	/* See struct avow__cleanup; its list of blocks goes through `slots`. */
-	struct cleanup {
-		uint32_t word, uses;
-		struct cleanup *next, *back;
-		struct avow__extra *first, *last;
-	} *c = (struct cleanup *)(void *)proof_loop.cleanups;
+	const struct cleanup *c = (const void *)proof_loop.cleanups;
 	for (; c; c = c->next) {
 		count_block(c);
 		for (const struct avow__extra *e = c->first; e;
@@ -411,11 +414,7 @@ static void put_loop(void)
 	put_ring(l->jobs);
 	for (unsigned depth = 0; depth <= l->parked_top; depth++)
 		put_ring(l->parked[depth]);
-	const struct cleanup {
-		uint32_t word, uses;
-		const struct cleanup *next, *back;
-		const struct avow__extra *first, *last;
-	} *c = (const void *)l->cleanups;
+	const struct cleanup *c = (const void *)l->cleanups;
 	for (; c; c = c->next) {
 		put(c->uses);
 		for (const struct avow__extra *e = c->first; e;
