@@ -271,10 +271,12 @@ check-asan: ## the suites under AddressSanitizer, leaks included
 		EXTRA='-fsanitize=address -fno-omit-frame-pointer' \
 		SUITE_ENV='$(SANITIZER_ENV)'
 
-check-ubsan: ## the suites under UndefinedBehaviorSanitizer
+# Numbers that wrap around are found as well; those that may stand in the list.
+check-ubsan: ## the suites under UndefinedBehaviorSanitizer, integers included
 	+@$(call need,clang) \
 	$(again) VARIANT=ubsan CC=clang OPT=-O1 suites \
-		EXTRA='-fsanitize=undefined -fno-sanitize-recover=all' \
+		EXTRA='-fsanitize=undefined,integer,float-divide-by-zero,local-bounds \
+		-fno-sanitize-recover=all -fsanitize-ignorelist=test/lint/wraps.txt' \
 		SUITE_ENV='$(SANITIZER_ENV)'
 
 # ThreadSanitizer wants its shadow where some kernels put programs at random.

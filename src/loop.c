@@ -250,8 +250,9 @@ static void loop_visit_last(avow_loop *loop, void *node, void *arg)
 static bool loop_run(avow_loop *loop, size_t *budget)
 {
 	while (loop->jobs) {
-		if ((*budget)-- == 0)
+		if (!*budget)
 			return false;
+		--*budget;
 		loop->tick++;
 		avow__run(loop, avow__ring_pop(&loop->jobs));
 		avow__reap(loop, DEPTH_BASE);

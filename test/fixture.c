@@ -33,6 +33,8 @@ static struct meter {
 
 #define METER_ADD(field, n) __atomic_fetch_add(&meter.field, (n), \
 					       __ATOMIC_RELAXED)
+#define METER_SUB(field, n) __atomic_fetch_sub(&meter.field, (n), \
+					       __ATOMIC_RELAXED)
 #define METER_GET(field) __atomic_load_n(&meter.field, __ATOMIC_RELAXED)
 
 static bool meter_allows(size_t size)
@@ -73,8 +75,8 @@ static void meter_free(void *block)
 {
 	if (!block)
 		return;
-	METER_ADD(blocks, -(size_t)1);
-	METER_ADD(bytes, -malloc_usable_size(block));
+	METER_SUB(blocks, 1);
+	METER_SUB(bytes, malloc_usable_size(block));
 	free(block);
 }
 

@@ -80,10 +80,12 @@ static void tick(void *arg)
 	(void)arg;
 	if (!points.p)
 		return;
-	if (points.left--)
+	if (points.left) {
+		points.left--;
 		ck_assert(avow_post(points.loop, tick, NULL));
-	else
+	} else {
 		act();
+	}
 }
 
 static bool is_of_act(avow_value error)

@@ -27,17 +27,21 @@ struct laps {
 	const void *context;
 };
 
-static void look_at_memory(struct laps *laps)
+/* Looks at the memory now and then. */
+static bool laps_are_over(struct laps *laps)
 {
 	if (laps->left % 4096 == 0 && slab_bytes() > laps->bytes_max)
 		laps->bytes_max = slab_bytes();
+	if (!laps->left)
+		return true;
+	laps->left--;
+	return false;
 }
 
 static avow_value lap(avow_value value, void *arg)
 {
 	struct laps *const laps = arg;
-	look_at_memory(laps);
-	if (laps->left-- == 0)
+	if (laps_are_over(laps))
 		return value;
 	return avow_await(avow_then(avow_resolved(fx.loop, avow_int(1)), lap,
 				    laps));
@@ -56,8 +60,7 @@ FX_TEST_LIMIT(a_loop_of_handlers_runs_in_constant_memory, 20.)
 static avow_value lap_after_a_turn(avow_value value, void *arg)
 {
 	struct laps *const laps = arg;
-	look_at_memory(laps);
-	if (laps->left-- == 0)
+	if (laps_are_over(laps))
 		return value;
 	return avow_await(avow_then(avow_immediate(fx.loop), lap_after_a_turn,
 				    laps));
@@ -76,8 +79,7 @@ FX_TEST_LIMIT(a_loop_that_waits_each_lap_runs_in_constant_memory, 20.)
 static void resolve_lap(void *arg)
 {
 	struct laps *const laps = arg;
-	look_at_memory(laps);
-	if (laps->left-- == 0) {
+	if (laps_are_over(laps)) {
 		avow_resolve(laps->last, avow_int(1));
 		return;
 	}
@@ -103,8 +105,7 @@ static void settle_lap(void *arg)
 {
 	struct laps *const laps = arg;
 	const void *const context = laps->context;
-	look_at_memory(laps);
-	if (laps->left-- == 0) {
+	if (laps_are_over(laps)) {
 		avow_settle(context, avow_int(1));
 		return;
 	}
@@ -133,8 +134,7 @@ FX_TEST_LIMIT(a_loop_of_avow_settle_runs_in_constant_memory, 20.)
 static avow_value lap_of_two(avow_value value, void *arg)
 {
 	struct laps *const laps = arg;
-	look_at_memory(laps);
-	if (laps->left-- == 0)
+	if (laps_are_over(laps))
 		return value;
 	avow_promise *const p = avow_pending(fx.loop);
 	avow_resolve(p, avow_await(avow_then(avow_immediate(fx.loop),
@@ -159,8 +159,7 @@ AVOW_TYPE_WITH(lap_future, struct laps *, 0, 0, lap_start, false, 0);
 static avow_value lap_of_thenables(avow_value value, void *arg)
 {
 	struct laps *const laps = arg;
-	look_at_memory(laps);
-	if (laps->left-- == 0)
+	if (laps_are_over(laps))
 		return value;
 	return lap_future_value(laps);
 }
@@ -188,8 +187,7 @@ static void resolve_in_callback(struct ev_loop *ev, ev_idle *idle, int events)
 {
 	struct laps *const laps = idle->data;
 	(void)events;
-	look_at_memory(laps);
-	if (laps->left-- == 0) {
+	if (laps_are_over(laps)) {
 		ev_idle_stop(ev, idle);
 		avow_resolve(laps->last, avow_int(1));
 		return;

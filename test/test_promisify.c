@@ -1380,8 +1380,9 @@ FX_TEST_LIMIT(thousands_of_calls_can_be_open_at_once, 20)
 	for (size_t i = 0; i < count; i++)
 		calls[i] = avow_begin(fx.loop, "call");
 	ck_assert_uint_eq(call_count(), count);
-	for (size_t i = count; i-- > 0;)
-		avow_settle(calls[i].context, avow_int((int64_t)i));
+	for (size_t left = count; left > 0; left--)
+		avow_settle(calls[left - 1].context,
+			    avow_int((int64_t)left - 1));
 	for (size_t i = 0; i < count; i++)
 		sum += avow_int_get(avow_value_of(calls[i].promise));
 

@@ -700,8 +700,8 @@ static void *settle_backwards(void *arg)
 	const struct batch *const b = arg;
 
 	pthread_barrier_wait(&start_line);
-	for (size_t i = b->count; i-- > 0;)
-		avow_settle(b->contexts[i], marked_new(1));
+	for (size_t left = b->count; left > 0; left--)
+		avow_settle(b->contexts[left - 1], marked_new(1));
 	return NULL;
 }
 

@@ -523,9 +523,11 @@ static avow_value use_next(avow_value value, void *arg)
 	static const avow_resource list[] = { { pass, pass, NULL } };
 	(void)value;
 	(void)arg;
-	if (depth_left--)
+	if (depth_left) {
+		depth_left--;
 		return avow_await(avow_using(avow_loop_current(), list, 1,
 					     use_next, NULL));
+	}
 	const avow_call call = avow_begin(avow_loop_current(), "innermost");
 	innermost = call.context;
 	avow_on_cancel(call.context, stopped, "innermost");
