@@ -73,7 +73,8 @@ typedef struct avow_signal avow_signal;	/* avow/abort.h */
 typedef struct avow_emitter avow_emitter; /* avow/emitter.h */
 
 /*
- * A value of any type, 16 bytes, passed and returned in two registers.
+ * A value of any type, 16 bytes, passed and returned in two registers (of 64
+ * bits; where pointers have 32 it is 12 or 16 bytes, in memory).
  * `type` says what the payload is and who frees it; NULL means "no value".
  */
 typedef struct avow_value {

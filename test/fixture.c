@@ -329,11 +329,18 @@ void fx_on_small_stack(avow_job_fn *job, void *arg)
 #define FX_IS_SANITIZED 1
 #endif
 
+bool fx_is_emulated(void)
+{
+	return getenv("FX_EMULATED") != NULL;
+}
+
 static size_t usual_scale(void)
 {
 	const char *const preload = getenv("LD_PRELOAD");
 	if (preload && strstr(preload, "vgpreload"))
 		return 500;
+	if (fx_is_emulated())
+		return 20;
 #if defined(FX_IS_SANITIZED) || defined(AVOW_DEBUG)
 	return 50;
 #else
@@ -347,6 +354,12 @@ size_t fx_scale(size_t count)
 	const size_t asked = text ? strtoul(text, NULL, 10) : 0;
 	const size_t scaled = count / (asked ? asked : usual_scale());
 	return scaled ? scaled : 1;
+}
+
+size_t fx_scale_calls(size_t count)
+{
+	const size_t most = UINTPTR_MAX > 0xffffffff ? SIZE_MAX : 16000;
+	return fx_scale(count < most ? count : most);
 }
 
 
@@ -604,6 +617,10 @@ const char *fx_abort_look(const char *text)
 			   sizeof(child.text) - 1 - size)) > 0)
 		size += (size_t)got;
 	child.text[size] = '\0';
+	/* An emulator has its say about the signal, behind the program's. */
+	char *const said = strstr(child.text, "qemu: uncaught target signal");
+	if (fx_is_emulated() && said)
+		*said = '\0';
 	close(child.from);
 	waitpid(child.pid, &status, 0);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&

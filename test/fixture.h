@@ -103,8 +103,18 @@ void fx_in_callback(avow_job_fn *job, void *arg);
 void fx_on_small_stack(avow_job_fn *job, void *arg);
 
 /* `count`, or less where every step is slow: divided by the environment's
- * FX_SCALE, or else by what suits valgrind, a sanitizer or AVOW_DEBUG. */
+ * FX_SCALE, or else by what suits valgrind, an emulator, a sanitizer or
+ * AVOW_DEBUG. */
 size_t fx_scale(size_t count);
+
+/* The same for calls that are open at one time, of which a loop has 16320
+ * where pointers have 32 bits: a context has 14 of them for the call. */
+size_t fx_scale_calls(size_t count);
+
+/* Does the suite run behind an emulator of the processor, as FX_EMULATED=1 in
+ * the environment says?  That of QEMU gives children of threaded programs no
+ * threads, and knows no limit of memory. */
+bool fx_is_emulated(void);
 
 /* As ck_assert(), which writes to a pipe each time, and so is too slow for what
  * is done a million times. */

@@ -659,7 +659,8 @@ FX_TEST_LIMIT(maps_in_maps_need_no_stack, 20.)
 FX_TEST(a_number_of_items_beyond_all_memory_is_rejected)
 {
 	static const size_t counts[] = { SIZE_MAX - 1, SIZE_MAX / 2,
-					 SIZE_MAX / 16, SIZE_MAX / 32 };
+					 SIZE_MAX / sizeof(avow_value),
+					 PTRDIFF_MAX / sizeof(avow_value) };
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		noted(avow_map(fx.loop, counts[i], fx_note, "fn"));
 		fx_run();

@@ -1372,7 +1372,7 @@ FX_TEST_LIMIT(the_context_of_a_settled_promise_does_nothing_in_any_loop, 20)
 
 FX_TEST_LIMIT(thousands_of_calls_can_be_open_at_once, 20)
 {
-	const size_t count = fx_scale(20 * 1000);
+	const size_t count = fx_scale_calls(20 * 1000);
 	avow_call *const calls = calloc(count, sizeof(*calls));
 	int64_t sum = 0;
 

@@ -742,7 +742,7 @@ FX_TEST_LIMIT(a_million_items_are_reduced, 20.)
 	avow_hold(p);
 	fx_run();
 	ck_assert_int_eq(avow_int_get(avow_value_of(p)),
-			 (int64_t)(count * (count - 1) / 2));
+			 (int64_t)count * ((int64_t)count - 1) / 2);
 	avow_release(p);
 }
 

@@ -665,7 +665,7 @@ static avow_value add(avow_value value, void *sum)
 
 FX_TEST_LIMIT(many_threads_settle_many_calls_each_once, 20)
 {
-	const size_t each = fx_scale(20 * 1000);
+	const size_t each = 1 + fx_scale_calls(80 * 1000) / THREADS;
 	struct batch batches[THREADS];
 	pthread_t threads[THREADS];
 	int64_t sum = 0;
@@ -723,7 +723,7 @@ static avow_value count_marked(avow_value value, void *count)
 
 FX_TEST_LIMIT(two_threads_settle_the_same_calls_and_half_is_dropped, 20)
 {
-	const size_t count = fx_scale(20 * 1000);
+	const size_t count = fx_scale_calls(20 * 1000);
 	struct batch batch = { calloc(count, sizeof(void *)), count };
 	size_t seen = 0;
 

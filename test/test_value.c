@@ -14,9 +14,12 @@
 
 /* ------------------------------------------------------- Making and reading */
 
+/* With pointers of 32 bits the second half is smaller, or padded. */
 FX_TEST(a_value_weighs_sixteen_bytes)
 {
-	ck_assert_uint_eq(sizeof(avow_value), 16);
+	if (sizeof(void *) == 8)
+		ck_assert_uint_eq(sizeof(avow_value), 16);
+	ck_assert_uint_le(sizeof(avow_value), 16);
 	ck_assert_uint_eq(sizeof(avow_none().as), 8);
 }
 
