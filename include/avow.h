@@ -467,11 +467,12 @@ AVOW_API AVOW_MUST_USE avow_value avow_list_at(avow_value list, size_t index);
 
 /*
  * Make a borrowed value yours.  In a handler, its argument is moved out when
- * nobody else can still read it (no other consumer, hold or slot, and no handle
- * got further out), and so is the item last got with avow_list_at() from such
- * an argument; everything else is copied through its type.  A value that needs
- * no drop is given back as it is.  From then on use what this returned, and no
- * longer what it was given.
+ * nobody else can still read it (no other consumer, hold or slot, no handle got
+ * further out, no list of avow_all() that it went into, and no memory of
+ * avow_alloc() that it may point into), and so is the item last got with
+ * avow_list_at() from such an argument; everything else is copied through its
+ * type.  A value that needs no drop is given back as it is.  From then on use
+ * what this returned, and no longer what it was given.
  *
  * Returns     the value, to be dropped or given away once; an error in the
  *             domain avow_core_domain (AVOW_ENOTCOPYABLE) where the type
@@ -651,7 +652,8 @@ AVOW_API avow_promise *avow_pending(avow_loop *loop);
 
 /*
  * Settle `p`, made by avow_pending() or a call begun with avow_begin().  With
- * avow_await(q), `p` follows `q`; following itself, through however many
+ * avow_await(q), `p` follows `q`, and is settled at once where `q` is (but see
+ * avow_loop_ecmascript_order()); following itself, through however many
  * others, rejects it with AVOW_ECYCLE.  With a thenable, `p` waits for it.
  *
  * A second time, and once it follows, the value is dropped and counted

@@ -6,11 +6,12 @@
  *
  * The order matters.  First every promise on the way up is taken off what it
  * waits for; then all are settled, the one nearest to the work first, as a
- * rejection would have come down; then the hook of the work runs; then what
+ * rejection would have come down; then the hooks of the work run; then what
  * those promises had to drop is dropped, in the same order.  A handler may have
  * handed its argument on to that work, so the work stops before the argument
  * goes.  The work may be a task that waits for many: then the way branches, all
- * its branches are gone up first, and the drops come when all work has stopped.
+ * its branches are gone up first, then the hooks run, and the drops come when
+ * all work has stopped.
  * Handlers of avow_finally() run later, as jobs; what was attached behind them
  * is dropped when they have ended.  Hooks and drops are the program's code and
  * may do anything: what is on the way is marked RUNNING until its turn has come.
@@ -109,7 +110,6 @@ static void cleanup_on_end(void *node)
 	avow_loop *const loop = avow__slab_of(input)->loop;
 	struct avow__cleanup *const cleanup = input->arg;
 	avow__node_free(loop, input);
-	stand_in->word &= ~(uint32_t)HANDLED;
 	avow__unuse(loop, stand_in);
 	avow__cleanup_done(loop, cleanup);
 }
@@ -169,8 +169,6 @@ struct cancel_way {
 	avow_promise *list; /* through `next`, nearest to the work first */
 	avow_promise *last; /* of the list */
 	avow_promise *root; /* whose work is to be told, or NULL */
-	avow_job_fn *hook;
-	void *hook_arg;
 };
 
 /*
@@ -196,7 +194,7 @@ static avow_promise *cancel_stand_in(avow_loop *loop, avow_promise *p)
 	} else {
 		p->word &= ~(uint32_t)EXTRA;
 	}
-	stand_in->word = loop->birth | FINALLY | (extra ? EXTRA : 0);
+	stand_in->word = loop->birth | FINALLY | STAND_IN | (extra ? EXTRA : 0);
 	stand_in->uses = 0;
 	stand_in->arg = p->arg;
 	if (extra)
@@ -274,30 +272,74 @@ static avow_promise *cancel_waiting_to_run(avow_loop *loop, avow_promise *p)
 	return source;
 }
 
+static avow_job_fn **cancel_hook(avow_promise *p)
+{
+	return p->word & EXTRA ? &p->extra->job : &p->job;
+}
+
 /* A root: remember whom to tell.  Without a hook its call is over. */
 static void cancel_root(avow_loop *loop, avow_promise *p,
 			struct cancel_way *way)
 {
-	avow_job_fn **const hook = p->word & EXTRA ? &p->extra->job : &p->job;
 	if (p->word & QUEUED)
 		avow__queue_unlink(loop, p);
 	way->root = p;
-	way->hook = *hook;
-	way->hook_arg = p->arg;
-	*hook = NULL;
-	if (!way->hook && p->word & CALL)
+	if (!*cancel_hook(p) && p->word & CALL)
 		avow__call_over(loop, p);
 }
 
 /* Tell the work.  The root is marked RUNNING, so it is still there. */
-static void cancel_tell(avow_loop *loop, const struct cancel_way *way)
+static void cancel_tell(avow_loop *loop, avow_promise *root)
 {
-	if (!way->hook)
+	avow_job_fn **const at = cancel_hook(root);
+	avow_job_fn *const hook = *at;
+	void *const arg = root->arg;
+	*at = NULL;
+	if (hook && root->word & CALL)
+		avow__call_hook(loop, root, hook, arg);
+	else if (hook)
+		hook(arg);
+}
+
+/*
+ * The hook of a call is the program's, and waits until all branches are
+ * settled.  That of a task, or of a watcher, is our own: a task says there whom
+ * else it does not want.  Off the list, a root is marked ON_WAY.
+ */
+static void cancel_tell_root(avow_loop *loop, struct cancel_way *way)
+{
+	struct avow__doomed *const doomed = loop->doomed;
+	avow_promise *const root = way->root;
+	const bool is_listed = way->list && way->list == root;
+	if (!root)
 		return;
-	if (way->root->word & CALL)
-		avow__call_hook(loop, way->root, way->hook, way->hook_arg);
+	if (is_listed)
+		way->list = root->next;
+	if (!(root->word & CALL)) {
+		cancel_tell(loop, root);
+		if (is_listed)
+			avow__finish_late(loop, root);
+		return;
+	}
+	if (is_listed)
+		root->word |= ON_WAY;
+	root->next = NULL;
+	if (doomed->told)
+		doomed->told_tail->next = root;
 	else
-		way->hook(way->hook_arg);
+		doomed->told = root;
+	doomed->told_tail = root;
+}
+
+static void cancel_tell_next(avow_loop *loop, struct avow__doomed *doomed)
+{
+	avow_promise *const root = doomed->told;
+	const bool is_ours = root->word & ON_WAY;
+	doomed->told = root->next;
+	root->word &= ~(uint32_t)ON_WAY;
+	cancel_tell(loop, root);
+	if (is_ours)
+		avow__finish_late(loop, root);
 }
 
 /*
@@ -321,7 +363,6 @@ static avow_promise *cancel_detach(avow_loop *loop, avow_promise *p,
 		p->stand_in = NULL;
 	} else if (p->word & ROOT) {
 		cancel_root(loop, p, way);
-		p->stand_in = NULL;
 	} else {
 		source = cancel_waiting_to_run(loop, p);
 	}
@@ -344,7 +385,8 @@ static avow_value cancel_reason(const struct cancel_way *way,
 static void cancel_settle(avow_loop *loop, avow_promise *p,
 			  const struct cancel_way *way)
 {
-	avow_promise *stand_in = p->stand_in;
+	/* A root has the argument of its hook there. */
+	avow_promise *stand_in = p->word & ROOT ? NULL : p->stand_in;
 	p->word &= ~(uint32_t)ON_WAY;
 	if (stand_in) {
 		stand_in->source = p;
@@ -404,12 +446,7 @@ static void cancel_from(avow_loop *loop, avow_promise *p, avow_value reason,
 	}
 	for (p = way.list; p; p = p->next)
 		cancel_settle(loop, p, &way);
-	cancel_tell(loop, &way);
-	p = way.list;
-	if (p && p == way.root) {
-		way.list = p->next;
-		avow__finish_late(loop, p);
-	}
+	cancel_tell_root(loop, &way);
 	if (way.list) {
 		way.last->next = *late;
 		*late = way.list;
@@ -445,9 +482,11 @@ static void cancel_all(avow_loop *loop, avow_promise *p, avow_value reason,
 	loop->doomed = &doomed;
 	if (p)
 		cancel_from(loop, p, reason, &late);
-	while (doomed.head || late) {
+	while (doomed.head || doomed.told || late) {
 		if (doomed.head) {
 			cancel_doomed(loop, &doomed, &late);
+		} else if (doomed.told) {
+			cancel_tell_next(loop, &doomed);
 		} else {
 			p = late;
 			late = p->next;

@@ -326,6 +326,14 @@ static void chain_unwanted(avow_loop *loop, avow_promise *p,
 	avow__unuse_short(loop, source);
 }
 
+/* What a finally that was cancelled passes on is nobody's any more: only a
+ * failure of its own is told (chain.h). */
+static inline void chain_passes_on(avow_promise *p)
+{
+	if ((p->word & (ROOT | STAND_IN)) == STAND_IN)
+		p->word |= HANDLED;
+}
+
 static void chain_keep_waiting(avow_loop *loop, avow_promise *p,
 			       avow_promise *source, avow_promise *q)
 {
@@ -333,6 +341,7 @@ static void chain_keep_waiting(avow_loop *loop, avow_promise *p,
 	if (avow__is_settled(q) && !(q->word & AVOW_REJECTED) &&
 	    !loop->is_ecmascript) {
 		q->word |= HANDLED;
+		chain_passes_on(p);
 		avow__settle_alias(loop, p, source, false);
 		return;
 	}
@@ -357,6 +366,7 @@ static void chain_keep(avow_loop *loop, avow_promise *p, avow_promise *source,
 		avow__unuse_short(loop, source);
 		return;
 	}
+	chain_passes_on(p);
 	if (UNLIKELY(loop->is_ecmascript))
 		avow__adopt_kept(loop, p, source);
 	else
@@ -488,6 +498,7 @@ static void chain_followed(avow_loop *loop, avow_promise *p)
 		avow__settle_alias(loop, p, q, in_front);
 		avow__unuse(loop, original);
 	} else {
+		chain_passes_on(p);
 		avow__settle_alias(loop, p, original, in_front);
 		avow__unuse(loop, q);
 	}

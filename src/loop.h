@@ -117,6 +117,7 @@ struct avow_loop {
 /* Inputs whose sources are to be given up; a list through `next`. */
 struct avow__doomed {
 	avow_promise *head, *tail;
+	avow_promise *told, *told_tail; /* roots whose hooks are to run */
 	unsigned busy;		/* the loop's, where they are given up */
 	struct avow__cleanup *cleanup; /* that this leaves behind, or NULL */
 	bool is_behind;		/* what is dropped now waits for that */

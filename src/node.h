@@ -57,6 +57,8 @@ enum {
 	RAW = 1 << 20,		/* no promise: extra, slot, watcher */
 	DEAD = 1 << 21,		/* freed */
 	LOCKED = 1 << 22,	/* a root that was resolved and follows */
+	STAND_IN = 1 << 22,	/* no root: does what a finally had yet to do
+				   when it was cancelled */
 	QUEUED = 1 << 23,	/* a root in a queue: avow_immediate(); a
 				   follower in the job queue although what it
 				   follows may be pending: promise_adopt() */

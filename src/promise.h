@@ -106,6 +106,7 @@ static inline bool avow__call_begin(avow_loop *loop)
 {
 	const bool was = loop->is_draining;
 	loop->is_draining = false;
+	avow__show_jobs(loop);
 	return was;
 }
 static inline void avow__call_end(avow_loop *loop, bool was)

@@ -194,6 +194,7 @@ void avow__extra_finish(avow_loop *loop, avow_promise *p)
 		avow__raw_free(loop, extra);
 	}
 	/* Now that nothing is in between: the program's code. */
+	avow__show_jobs(loop);
 	if (drop)
 		drop(arg);
 	if (copy_size)

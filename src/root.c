@@ -294,6 +294,18 @@ void avow_slot(avow_promise *p, avow_promise **where)
 	*where = p;
 }
 
+/* The last slot is gone: what a settled promise holds can move again. */
+static void root_extra_end(avow_loop *loop, avow_promise *p)
+{
+	struct avow__extra *const extra = p->extra;
+	if (!avow__is_settled(p) || p->word & RUNNING || extra->slots ||
+	    avow__shared_of(extra) || (p->word & ROOT && extra->memory))
+		return;
+	p->word &= ~(uint32_t)EXTRA;
+	p->fn = NULL;
+	avow__raw_free(loop, extra);
+}
+
 void avow_unslot(avow_promise **where)
 {
 	CHECK(where, NULL, "avow_unslot(NULL)");
@@ -312,5 +324,6 @@ void avow_unslot(avow_promise **where)
 	if (slot) {
 		*link = slot->next;
 		avow__raw_free(loop, slot);
+		root_extra_end(loop, p);
 	}
 }

@@ -100,6 +100,14 @@ void avow__budget_open(const avow_loop *loop, struct avow__budget *budget);
 /* Called at next_look: sets the next, or ends the drain. */
 bool avow__budget_goes_on(const avow_loop *loop, struct avow__budget *budget);
 
+/* Code of the program's is to run, and may run the event loop: that one must
+ * find what has been queued since the job on the stack began. */
+static inline void avow__show_jobs(avow_loop *loop)
+{
+	if (loop->jobs)
+		avow__wake(loop);
+}
+
 /* The next job leaves the queue; the queue must not be empty. */
 static inline avow_promise *avow__job_next(avow_loop *loop)
 {

@@ -1019,6 +1019,51 @@ FX_TEST_LIMIT(a_follow_path_of_a_million_is_cancelled_on_a_small_stack, 20.)
 	fx_on_small_stack(cancel_long_path, NULL);
 }
 
+static avow_promise *branches[2];
+
+static void note_branches(void *name)
+{
+	fx_log("%s:%d%d", (const char *)name,
+	       avow_state_of(branches[0]) == AVOW_PENDING,
+	       avow_state_of(branches[1]) == AVOW_PENDING);
+}
+
+FX_TEST(hooks_run_when_all_branches_are_settled)
+{
+	for (int i = 0; i < 2; i++) {
+		branches[i] = avow_pending(fx.loop);
+		avow_on_cancel(avow_context(branches[i]), note_branches,
+			       i ? "second" : "first");
+	}
+
+	avow_cancel(avow_all(fx.loop, branches, 2));
+
+	fx_expect("first:00|second:00");
+}
+
+static avow_value wait_a_turn(avow_value value, void *arg)
+{
+	(void)value;
+	(void)arg;
+	return avow_await(avow_immediate(fx.loop));
+}
+
+static void cancel_it(void *p)
+{
+	avow_cancel(p);
+}
+
+FX_TEST(a_cancelled_finally_does_not_tell_of_what_it_passes_on)
+{
+	avow_promise *const p = avow_finally(
+		avow_rejected(fx.loop, avow_errno(EIO)), wait_a_turn, NULL);
+	ck_assert(avow_post(fx.loop, cancel_it, p));
+
+	fx_run();
+
+	fx_expect_reports("");
+}
+
 int main(void)
 {
 	return fx_main("cancel");

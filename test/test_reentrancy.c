@@ -551,6 +551,25 @@ FX_TEST(a_loop_nested_in_a_handler_may_cancel_the_handlers_promise)
 	}
 }
 
+static void run_nested(void *arg)
+{
+	(void)arg;
+	ev_run(fx.ev, EVRUN_NOWAIT);
+	fx_log("drop");
+}
+
+FX_TEST(a_loop_nested_in_a_drop_runs_the_jobs_of_what_has_just_settled)
+{
+	avow_promise *const p = avow_on(avow_resolved(fx.loop, avow_int(1)),
+					.fulfilled = fx_pass, .arg = "then",
+					.drop = run_nested);
+	avow_then(p, fx_note, "next");
+
+	fx_run();
+
+	fx_expect("then:1|next:1|drop");
+}
+
 int main(void)
 {
 	return fx_main("reentrancy");
